@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make                    build everything into build/release
+# make check              install what is missing, build, run every test
+# make demo               install what is missing, build, do the main job on a live redis
+# make setup              install the Debian packages for all of it (setup.sh holds the list)
+# make asan | tsan        the same tree under a sanitizer, in build/asan or build/tsan
+# make lint | fmt         hold the tree against its own rules | format it in place
+# make man                rewrite the option part of every man page from its tool's table
+# make fuzz FUZZ=chunk TIME_S=60    fuzz one parser with libFuzzer; finds go to build/fuzz
+# make noheaders          compile what must not need Linux with Linux's headers poisoned
+# make install DESTDIR= prefix=/usr/local | uninstall
+# make clean
+#
+# FLAVOUR=release|asan|tsan picks the folder and the flags; V=1 shows the commands.
+# Files are found by pattern (see "what is built"), so a new tool or module needs no edit here.
+
+FLAVOUR ?= release
+B       := build/$(FLAVOUR)
+prefix  ?= /usr/local
+VERSION := $(shell sed -n 's/^.define KYMO_VERSION "\(.*\)"/\1/p' format/kymo.h)
+
+ifneq ($(origin CC),default)
+else
+CC := gcc
+endif
+CLANG     ?= $(firstword $(foreach c,clang clang-14 clang-16 clang-15,$(shell command -v $c 2>/dev/null)))
+STRIP_BPF ?= $(firstword $(foreach c,llvm-strip llvm-strip-14 llvm-strip-16 llvm-strip-15,$(shell command -v $c 2>/dev/null)))
+BPFTOOL   ?= $(firstword $(foreach c,bpftool /usr/sbin/bpftool,$(shell command -v $c 2>/dev/null)))
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) '$(2)';)
+
+# -- flags -------------------------------------------------------------------------------------
+
+OPT_release := -O2 -g
+OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPT         := $(OPT_$(FLAVOUR))
+$(if $(OPT),,$(error FLAVOUR is release, asan or tsan, not "$(FLAVOUR)"))
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wmissing-prototypes $(if $(filter true,$(CI)),-Werror)
+# OpenMP's own runtime is not built for tsan, which would report it: there the loops run on one thread.
+OPENMP := $(if $(filter tsan,$(FLAVOUR)),-Wno-unknown-pragmas,-fopenmp)
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -ffp-contract=off -ffile-prefix-map=$(CURDIR)=. -I.
+CFLAGS ?=
+ALL_CFLAGS = $(BASE_CFLAGS) $(OPENMP) $(OPT) $(PKG_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(OPT) -Wl,--as-needed $(LDFLAGS)
+
+# -- what is here ------------------------------------------------------------------------------
+
+have = $(shell pkg-config --exists $(1) 2>/dev/null && echo $(1))
+MISSING := $(strip $(foreach p,libzstd libxxhash jansson,$(if $(call have,$p),,$p)))
+GOALS := $(or $(MAKECMDGOALS),all)
+ifneq ($(MISSING),)
+ifneq ($(filter-out setup check demo clean fmt,$(GOALS)),)
+$(error missing libraries: $(MISSING); "make setup" installs them on Debian)
+endif
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags libzstd libxxhash jansson 2>/dev/null)
+LIBS_TRACE := $(shell pkg-config --libs libzstd libxxhash jansson 2>/dev/null) -lm
+
+# OpenBLAS in its OpenMP flavour, by explicit path, so that update-alternatives cannot swap it.
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+BLAS_DIR  := $(wildcard /usr/lib/$(MULTIARCH)/openblas-openmp)
+ifneq ($(BLAS_DIR),)
+LIBS_BLAS := -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -llapacke -lopenblas
+else
+LIBS_BLAS := -llapacke -lopenblas
+endif
+PKG_CFLAGS += $(addprefix -isystem ,$(wildcard /usr/include/$(MULTIARCH)/openblas-openmp))
+
+RECORD_LACKS := $(foreach p,libbpf libelf zlib libcap libseccomp,$(if $(call have,$p),,$p)) \
+  $(if $(CLANG),,clang) $(if $(STRIP_BPF),,llvm-strip) $(if $(BPFTOOL),,bpftool)
+RECORD_LACKS := $(strip $(RECORD_LACKS))
+LIBS_RECORD := $(shell pkg-config --libs libbpf libelf zlib libcap libseccomp 2>/dev/null) -lpthread
+
+# -- what is built -----------------------------------------------------------------------------
+
+ALL_C   := $(sort $(shell find format record analyze replay -name '*.c' 2>/dev/null))
+MAIN_C  := $(filter format/kymo.c format/kymo-%.c,$(ALL_C)) \
+           $(foreach d,record analyze replay,$(filter $d/kymo-%.c,$(ALL_C)))
+PART_C  := $(filter-out $(MAIN_C),$(ALL_C))
+LIB_C   := $(filter format/%,$(PART_C))
+BPF_C   := $(wildcard bpf/*.bpf.c)
+TEST_C  := $(wildcard tests/unit/test_*.c)
+HELP_C  := $(wildcard tests/lib/*.c)
+SYNTH_C := $(wildcard datasets/*.c)
+FUZZ_C  := $(wildcard tests/fuzz/fuzz_*.c)
+READ_C  := $(wildcard tests/minread/*.c)
+
+ifneq ($(RECORD_LACKS),)
+MAIN_C := $(filter-out record/%,$(MAIN_C))
+PART_C := $(filter-out record/%,$(PART_C))
+TEST_C := $(filter-out $(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
+endif
+
+obj    = $(patsubst %.c,$(B)/obj/%.o,$(1))
+needs  = $(shell grep -qs 'needs: $(2)' $(1) && echo yes)
+MAINS := $(addprefix $(B)/bin/,$(notdir $(MAIN_C:.c=)))
+LIB   := $(B)/libkymo.a
+FOLDER_LIBS := $(foreach d,record analyze replay,$(if $(filter $d/%,$(PART_C)),$(B)/lib$d.a))
+SKEL  := $(if $(RECORD_LACKS),,$(BPF_C:bpf/%.bpf.c=$(B)/gen/%.skel.h))
+UNIT  := $(TEST_C:tests/unit/%.c=$(B)/tests/%)
+REPLAY_FUZZ := $(if $(wildcard tests/fuzz/replay_main.c),$(FUZZ_C:tests/fuzz/%.c=$(B)/tests/replay_%))
+MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
+SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
+
+.PHONY: all unit check demo setup asan tsan lint fmt man fuzz noheaders install uninstall clean left-out
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(LIB) $(MAINS) $(SYNTH) left-out
+unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD)
+
+left-out:
+	@$(if $(RECORD_LACKS),echo "left out: record/ and bpf/ for want of $(RECORD_LACKS); make setup installs them",:)
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,cc,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# record/ alone sees the kernel's skeletons and libbpf. They come in with -isystem, which -MMD
+# leaves out, so they are named here.
+RECORD_OBJ := $(call obj,$(filter record/%,$(MAIN_C) $(PART_C)))
+RECORD_TESTS := $(call obj,$(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null))
+$(RECORD_OBJ) $(RECORD_TESTS): PKG_CFLAGS += -isystem $(B)/gen $(shell pkg-config --cflags libbpf libcap libseccomp 2>/dev/null)
+$(RECORD_OBJ) $(RECORD_TESTS): $(SKEL)
+
+archive = $(call say,ar,$@)rm -f $@ && ar crD $@ $^
+$(LIB): $(call obj,$(LIB_C))
+	$(archive)
+define folder_rule
+$(B)/lib$(1).a: $(call obj,$(filter $(1)/%,$(PART_C)))
+	$$(archive)
+endef
+$(foreach d,record analyze replay,$(eval $(call folder_rule,$d)))
+
+# Link one program: its object, its folder's parts, the library, and what its first lines ask for.
+link = $(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out $(LIB),$(filter %.a,$^)) $(LIB) $(1)
+main_libs = $(if $(filter record/%,$(1)),$(LIBS_RECORD)) \
+            $(if $(call needs,$(1),openblas),$(LIBS_BLAS)) \
+            $(if $(call needs,$(1),open),$(filter -fopenmp,$(OPENMP))) $(LIBS_TRACE)
+define main_rule
+$(B)/bin/$(notdir $(1:.c=)): LIBS_MAIN := $(call main_libs,$(1))
+$(B)/bin/$(notdir $(1:.c=)): $(call obj,$(1)) $(filter $(B)/lib$(firstword $(subst /, ,$(1))).a,$(FOLDER_LIBS)) $(LIB)
+	@mkdir -p $$(@D)
+	$$(call link,$$(LIBS_MAIN))
+endef
+$(foreach m,$(MAIN_C),$(eval $(call main_rule,$m)))
+
+LIBS_ALL = $(if $(RECORD_LACKS),,$(LIBS_RECORD)) $(LIBS_BLAS) $(filter -fopenmp,$(OPENMP)) $(LIBS_TRACE)
+$(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(HELP_C)) $(FOLDER_LIBS) $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-lcmocka $(LIBS_ALL))
+$(B)/tests/replay_%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay_main.o $(FOLDER_LIBS) $(LIB)
+	@mkdir -p $(@D)
+	$(call link,$(LIBS_ALL))
+$(B)/tests/minread: $(call obj,$(READ_C))
+	@mkdir -p $(@D)
+	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TRACE)
+$(B)/datasets/%: $(B)/obj/datasets/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,$(LIBS_TRACE))
+
+# -- the kernel side ---------------------------------------------------------------------------
+
+BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
+$(B)/gen/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(call say,bpf,$<)$(CLANG) -O2 -g -mcpu=v3 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Wall \
+	  -ffile-prefix-map=$(CURDIR)=. -fdebug-compilation-dir=. -I. $(shell pkg-config --cflags libbpf 2>/dev/null) -MMD -MP -c -o $@ $<
+	$(Q)$(STRIP_BPF) -g $@
+$(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
+	$(call say,skel,$@)$(BPFTOOL) gen skeleton $< > $@
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
