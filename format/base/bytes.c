@@ -83,6 +83,26 @@ kymo_status kymo_bytes_take(struct kymo_bytes *in, size_t n, struct kymo_bytes *
     return KYMO_OK;
 }
 
+size_t kymo_utf8_bytes(const char *s, size_t n)
+{
+    static const uint8_t first_min[] = {0x00, 0xc2, 0xe0, 0xf0, 0xf5};
+    const uint8_t *u = (const uint8_t *)s;
+    if (u[0] < 0x80)
+        return 1;
+    size_t want = 1;
+    while (want < 4 && u[0] >= first_min[want])
+        want++;
+    if (u[0] < first_min[1] || u[0] >= first_min[4] || want > n)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((u[i] & 0xc0) != 0x80)
+            return 0;
+    const int overlong = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xf0 && u[1] < 0x90);
+    const int surrogate = u[0] == 0xed && u[1] > 0x9f;
+    const int past_end = u[0] == 0xf4 && u[1] > 0x8f;
+    return overlong || surrogate || past_end ? 0 : want;
+}
+
 void kymo_buf_release(struct kymo_buf *b)
 {
     free(b->p);

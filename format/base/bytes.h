@@ -66,6 +66,10 @@ static inline int64_t kymo_unzigzag(uint64_t v)
     return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
+/* Bytes of the well-formed UTF-8 sequence that starts s[n], n >= 1; 0 if none does: overlong forms,
+ * surrogates and what lies past U+10FFFF are none. */
+size_t kymo_utf8_bytes(const char *s, size_t n);
+
 /* A growing output buffer, owned; memory of our own making, so malloc with one check at the end:
  * once an allocation failed, `failed` is set and further puts do nothing. */
 struct kymo_buf {

@@ -182,28 +182,12 @@ kymo_status kymo_json_write(const json_t *j, const char *path, int force, struct
     return s;
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 if there is none (overlong forms, surrogates
- * and what lies past U+10FFFF are none). */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-    const size_t want = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    if (want == 0 || want > n)
-        return 0;
-    for (size_t i = 1; i < want; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return want;
-}
-
 void kymo_json_quote(struct kymo_buf *out, const char *s, size_t n)
 {
     kymo_buf_u8(out, '"');
     for (size_t i = 0; i < n;) {
         const unsigned char c = (unsigned char)s[i];
-        const size_t len = utf8_length((const unsigned char *)s + i, n - i);
+        const size_t len = kymo_utf8_bytes(s + i, n - i);
         if (c == '"' || c == '\\') {
             const char pair[2] = {'\\', (char)c};
             kymo_buf_put(out, pair, 2);
