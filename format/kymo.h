@@ -79,16 +79,16 @@ enum kymo_type {
  * r                 out, owned: kymo_reader_close() it
  * errors            EINPUT: missing, unreadable, a directory; ECORRUPT: no capture
  */
-KYMO_MUST_USE kymo_status kymo_reader_open(kymo_reader **r, const char *path, size_t memory_bytes_max,
-                                           struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_reader_open(kymo_reader **r, const char *path,
+                                           size_t memory_bytes_max, struct kymo_err *err);
 void kymo_reader_close(kymo_reader *r);
 
 /*
  * Decode only these tables (n names) from now on; others are skipped unread where the input
  * can seek. n = 0: all. Names are borrowed for the call.
  */
-KYMO_MUST_USE kymo_status kymo_reader_select(kymo_reader *r, const char *const *tables, size_t n,
-                                             struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_reader_select(kymo_reader *r, const char *const *tables,
+                                             size_t n, struct kymo_err *err);
 
 /*
  * The next data chunk, decoded.
@@ -97,7 +97,8 @@ KYMO_MUST_USE kymo_status kymo_reader_select(kymo_reader *r, const char *const *
  * errors  ETORN: the file ends in mid-chunk, everything before it was returned;
  *         ECORRUPT: damage, at err->at_bytes; ELIMIT: the chunk would pass the memory cap
  */
-KYMO_MUST_USE kymo_status kymo_reader_next(kymo_reader *r, const struct kymo_batch **b, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_reader_next(kymo_reader *r, const struct kymo_batch **b,
+                                           struct kymo_err *err);
 
 const char *kymo_batch_table(const struct kymo_batch *b);
 uint32_t kymo_batch_rows(const struct kymo_batch *b);
@@ -113,7 +114,8 @@ uint64_t kymo_batch_u64(const struct kymo_batch *b, uint32_t column, uint32_t ro
 int64_t kymo_batch_i64(const struct kymo_batch *b, uint32_t column, uint32_t row);
 double kymo_batch_f64(const struct kymo_batch *b, uint32_t column, uint32_t row);
 /* Bytes of a string cell, not NUL-terminated; borrowed with the batch. */
-const char *kymo_batch_str(const struct kymo_batch *b, uint32_t column, uint32_t row, uint32_t *bytes);
+const char *kymo_batch_str(const struct kymo_batch *b, uint32_t column, uint32_t row,
+                           uint32_t *bytes);
 
 #ifdef __cplusplus
 }

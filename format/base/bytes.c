@@ -12,7 +12,8 @@
 static kymo_status need(const struct kymo_bytes *in, size_t n, struct kymo_err *err)
 {
     if (n > in->left)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, in->at_bytes, "%zu bytes needed, %zu left", n, in->left);
+        return KYMO_FAIL(err, KYMO_ECORRUPT, in->at_bytes, "%zu bytes needed, %zu left", n,
+                         in->left);
     return KYMO_OK;
 }
 
@@ -60,7 +61,8 @@ kymo_status kymo_bytes_varint(struct kymo_bytes *in, uint64_t *v, struct kymo_er
     uint64_t out = 0;
     for (size_t i = 0; i < VARINT_BYTES_MAX; i++) {
         if (i >= in->left)
-            return KYMO_FAIL(err, KYMO_ECORRUPT, in->at_bytes, "varint cut short after %zu bytes", i);
+            return KYMO_FAIL(err, KYMO_ECORRUPT, in->at_bytes,
+                             "varint cut short after %zu bytes", i);
         const uint8_t byte = in->p[i];
         if (i == VARINT_BYTES_MAX - 1 && byte > 1)
             return KYMO_FAIL(err, KYMO_ECORRUPT, in->at_bytes, "varint longer than 64 bits");
@@ -74,7 +76,8 @@ kymo_status kymo_bytes_varint(struct kymo_bytes *in, uint64_t *v, struct kymo_er
     return KYMO_FAIL(err, KYMO_ECORRUPT, in->at_bytes, "varint longer than 64 bits");
 }
 
-kymo_status kymo_bytes_take(struct kymo_bytes *in, size_t n, struct kymo_bytes *out, struct kymo_err *err)
+kymo_status kymo_bytes_take(struct kymo_bytes *in, size_t n, struct kymo_bytes *out,
+                            struct kymo_err *err)
 {
     KYMO_TRY(need(in, n, err));
     const struct kymo_bytes taken = kymo_bytes_view(in->p, n, in->at_bytes);

@@ -19,15 +19,20 @@ static inline struct kymo_bytes kymo_bytes_view(const void *p, size_t n, uint64_
     return b;
 }
 
-KYMO_MUST_USE kymo_status kymo_bytes_u8(struct kymo_bytes *in, uint8_t *v, struct kymo_err *err);
-KYMO_MUST_USE kymo_status kymo_bytes_u16(struct kymo_bytes *in, uint16_t *v, struct kymo_err *err);
-KYMO_MUST_USE kymo_status kymo_bytes_u32(struct kymo_bytes *in, uint32_t *v, struct kymo_err *err);
-KYMO_MUST_USE kymo_status kymo_bytes_u64(struct kymo_bytes *in, uint64_t *v, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_bytes_u8(struct kymo_bytes *in, uint8_t *v,
+                                        struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_bytes_u16(struct kymo_bytes *in, uint16_t *v,
+                                         struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_bytes_u32(struct kymo_bytes *in, uint32_t *v,
+                                         struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_bytes_u64(struct kymo_bytes *in, uint64_t *v,
+                                         struct kymo_err *err);
 /* LEB128, at most 10 bytes, no overlong tail bits past 64. */
-KYMO_MUST_USE kymo_status kymo_bytes_varint(struct kymo_bytes *in, uint64_t *v, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_bytes_varint(struct kymo_bytes *in, uint64_t *v,
+                                            struct kymo_err *err);
 /* Take n bytes as a view. */
-KYMO_MUST_USE kymo_status kymo_bytes_take(struct kymo_bytes *in, size_t n, struct kymo_bytes *out,
-                                          struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_bytes_take(struct kymo_bytes *in, size_t n,
+                                          struct kymo_bytes *out, struct kymo_err *err);
 
 static inline uint16_t kymo_load_u16(const uint8_t *p)
 {
@@ -59,7 +64,7 @@ static inline void kymo_store_u64(uint8_t *p, uint64_t v)
 
 static inline uint64_t kymo_zigzag(int64_t v)
 {
-    return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
 }
 static inline int64_t kymo_unzigzag(uint64_t v)
 {

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-void kymo_err_set(struct kymo_err *err, kymo_status code, uint64_t at_bytes, const char *fmt, ...)
+void kymo_err_set(struct kymo_err *err, kymo_status code, uint64_t at_bytes, const char *fmt,
+                  ...)
 {
     if (!err)
         return;

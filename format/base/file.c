@@ -19,11 +19,13 @@ kymo_status kymo_file_open(int *fd, const char *path, struct kymo_err *err)
     }
     const int f = open(path, O_RDONLY | O_CLOEXEC);
     if (f < 0)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "cannot open %s: %s", path, strerror(errno));
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "cannot open %s: %s", path,
+                         strerror(errno));
     struct stat st;
     if (fstat(f, &st) == 0 && S_ISDIR(st.st_mode)) {
         close(f);
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a directory, a file is wanted", path);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a directory, a file is wanted",
+                         path);
     }
     *fd = f;
     return KYMO_OK;
@@ -44,21 +46,25 @@ static kymo_status read_all(struct kymo_buf *out, int fd, const char *path, size
         const size_t step = next_step(out, max_bytes);
         uint8_t *to = kymo_buf_reserve(out, step);
         if (!to)
-            return KYMO_FAIL(err, KYMO_ELIMIT, out->n, "no memory for %zu bytes of %s", out->n + step, path);
+            return KYMO_FAIL(err, KYMO_ELIMIT, out->n, "no memory for %zu bytes of %s",
+                             out->n + step, path);
         const ssize_t got = read(fd, to, step);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return KYMO_FAIL(err, KYMO_EINPUT, out->n, "cannot read %s: %s", path, strerror(errno));
+            return KYMO_FAIL(err, KYMO_EINPUT, out->n, "cannot read %s: %s", path,
+                             strerror(errno));
         if (got == 0)
             return KYMO_OK;
         if ((size_t)got > max_bytes - out->n)
-            return KYMO_FAIL(err, KYMO_ELIMIT, max_bytes, "%s is longer than %zu bytes", path, max_bytes);
+            return KYMO_FAIL(err, KYMO_ELIMIT, max_bytes, "%s is longer than %zu bytes", path,
+                             max_bytes);
         out->n += (size_t)got;
     }
 }
 
-kymo_status kymo_file_read(struct kymo_buf *out, const char *path, size_t max_bytes, struct kymo_err *err)
+kymo_status kymo_file_read(struct kymo_buf *out, const char *path, size_t max_bytes,
+                           struct kymo_err *err)
 {
     int fd;
     KYMO_TRY(kymo_file_open(&fd, path, err));
@@ -75,7 +81,8 @@ kymo_status kymo_file_read(struct kymo_buf *out, const char *path, size_t max_by
     return KYMO_OK;
 }
 
-kymo_status kymo_file_write(int fd, const void *p, size_t n, const char *name, struct kymo_err *err)
+kymo_status kymo_file_write(int fd, const void *p, size_t n, const char *name,
+                            struct kymo_err *err)
 {
     const uint8_t *at = p;
     while (n > 0) {
@@ -85,7 +92,8 @@ kymo_status kymo_file_write(int fd, const void *p, size_t n, const char *name, s
         if (put < 0 && errno == EPIPE)
             return KYMO_FAIL(err, KYMO_EPIPE, KYMO_NOWHERE, "the reader of %s left", name);
         if (put < 0)
-            return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", name, strerror(errno));
+            return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", name,
+                             strerror(errno));
         at += put;
         n -= (size_t)put;
     }
@@ -114,12 +122,14 @@ kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force, struc
     if (exists && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "%s is a directory", path);
     if (exists && !force)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "%s exists; --force replaces it", path);
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "%s exists; --force replaces it",
+                         path);
     if (exists && !S_ISREG(st.st_mode)) {
         /* A device or a pipe cannot be replaced by a rename: it is written as it is. */
         opened.fd = open(path, O_WRONLY | O_CLOEXEC);
         if (opened.fd < 0)
-            return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", path, strerror(errno));
+            return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", path,
+                             strerror(errno));
         *o = opened;
         return KYMO_OK;
     }
@@ -128,7 +138,8 @@ kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force, struc
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "the name of the output is too long");
     opened.fd = mkstemp(opened.tmp);
     if (opened.fd < 0)
-        return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot create %s: %s", path, strerror(errno));
+        return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot create %s: %s", path,
+                         strerror(errno));
     (void)fcntl(opened.fd, F_SETFD, FD_CLOEXEC);
     (void)fchmod(opened.fd, plain_mode());
     *o = opened;
@@ -166,7 +177,8 @@ kymo_status kymo_out_commit(struct kymo_out *o, struct kymo_err *err)
         if (!in_place)
             (void)unlink(o->tmp);
         o->tmp[0] = '\0';
-        return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", o->path, strerror(failed));
+        return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", o->path,
+                         strerror(failed));
     }
     if (!in_place)
         sync_folder_of(o->path);

@@ -9,8 +9,8 @@
 /* Open for reading; "-" is stdin (fd 0, not to be closed by name). Directories are refused. */
 KYMO_MUST_USE kymo_status kymo_file_open(int *fd, const char *path, struct kymo_err *err);
 /* Read a whole file of at most max_bytes into out (owned by the caller's buffer). */
-KYMO_MUST_USE kymo_status kymo_file_read(struct kymo_buf *out, const char *path, size_t max_bytes,
-                                         struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_file_read(struct kymo_buf *out, const char *path,
+                                         size_t max_bytes, struct kymo_err *err);
 /* Write all of p[n] to fd: short writes and EINTR are gone on with. EPIPE becomes KYMO_EPIPE,
  * all else KYMO_EOUTPUT. name is for messages. */
 KYMO_MUST_USE kymo_status kymo_file_write(int fd, const void *p, size_t n, const char *name,
@@ -24,7 +24,8 @@ struct kymo_out {
     const char *path; /* borrowed */
     char tmp[4096 + 32];
 };
-KYMO_MUST_USE kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force,
+                                        struct kymo_err *err);
 /* Sync, close, rename. On failure the old file is left as it was. */
 KYMO_MUST_USE kymo_status kymo_out_commit(struct kymo_out *o, struct kymo_err *err);
 /* Drop what was written; harmless after commit. */

@@ -12,7 +12,8 @@
 #include "format/base/file.h"
 
 /* jansson recurses by depth; count it before parsing, outside strings. */
-static kymo_status check_depth(const char *text, size_t n, const char *name, struct kymo_err *err)
+static kymo_status check_depth(const char *text, size_t n, const char *name,
+                               struct kymo_err *err)
 {
     int depth = 0;
     int in_string = 0;
@@ -27,7 +28,8 @@ static kymo_status check_depth(const char *text, size_t n, const char *name, str
             in_string = 1;
         } else if (c == '[' || c == '{') {
             if (++depth > KYMO_JSON_DEPTH_MAX)
-                return KYMO_FAIL(err, KYMO_ELIMIT, i, "%s: nested deeper than %d", name, KYMO_JSON_DEPTH_MAX);
+                return KYMO_FAIL(err, KYMO_ELIMIT, i, "%s: nested deeper than %d", name,
+                                 KYMO_JSON_DEPTH_MAX);
         } else if (c == ']' || c == '}') {
             depth--;
         }
@@ -35,16 +37,18 @@ static kymo_status check_depth(const char *text, size_t n, const char *name, str
     return KYMO_OK;
 }
 
-kymo_status kymo_json_parse(json_t **out, const char *text, size_t n, const char *name, struct kymo_err *err)
+kymo_status kymo_json_parse(json_t **out, const char *text, size_t n, const char *name,
+                            struct kymo_err *err)
 {
     if (n > KYMO_JSON_BYTES_MAX)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: longer than %zu bytes", name, KYMO_JSON_BYTES_MAX);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: longer than %zu bytes", name,
+                         KYMO_JSON_BYTES_MAX);
     KYMO_TRY(check_depth(text, n, name, err));
     json_error_t where;
     json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &where);
     if (!j)
-        return KYMO_FAIL(err, KYMO_EINPUT, (uint64_t)where.position, "%s: not JSON: line %d: %s", name,
-                         where.line, where.text);
+        return KYMO_FAIL(err, KYMO_EINPUT, (uint64_t)where.position,
+                         "%s: not JSON: line %d: %s", name, where.line, where.text);
     *out = j;
     return KYMO_OK;
 }
@@ -80,8 +84,7 @@ static int all_numbers(const json_t *j)
 {
     size_t i;
     json_t *v;
-    json_array_foreach(j, i, v)
-    {
+    json_array_foreach (j, i, v) {
         if (!json_is_number(v))
             return 0;
     }
@@ -96,8 +99,7 @@ static void put_array(struct kymo_buf *b, const json_t *j, int depth)
     kymo_buf_u8(b, '[');
     size_t i;
     json_t *v;
-    json_array_foreach(j, i, v)
-    {
+    json_array_foreach (j, i, v) {
         if (i)
             kymo_buf_put(b, ", ", one_line ? 2 : 1);
         if (!one_line)
@@ -114,7 +116,7 @@ static void put_object(struct kymo_buf *b, const json_t *j, int depth)
     kymo_buf_u8(b, '{');
     int first = 1;
     /* jansson's iterator takes no const, and changes nothing. */
-    json_t *obj = (json_t *)(uintptr_t)j;
+    json_t *obj = (json_t *)j;
     for (void *it = json_object_iter(obj); it; it = json_object_iter_next(obj, it)) {
         if (!first)
             kymo_buf_u8(b, ',');
@@ -168,7 +170,7 @@ kymo_status kymo_json_write(const json_t *j, const char *path, int force, struct
     kymo_status s = KYMO_OK;
     if (text.failed)
         s = KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory to write %s", path);
-    struct kymo_out out;
+    struct kymo_out out = {.fd = -1};
     if (!s)
         s = kymo_out_open(&out, path, force, err);
     if (!s) {
@@ -206,8 +208,9 @@ void kymo_json_quote(struct kymo_buf *out, const char *s, size_t n)
 static const char *type_name(json_type t)
 {
     static const char *const name[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string",
-        [JSON_INTEGER] = "a whole number", [JSON_REAL] = "a number", [JSON_TRUE] = "a truth value",
+        [JSON_OBJECT] = "an object",    [JSON_ARRAY] = "an array",
+        [JSON_STRING] = "a string",     [JSON_INTEGER] = "a whole number",
+        [JSON_REAL] = "a number",       [JSON_TRUE] = "a truth value",
         [JSON_FALSE] = "a truth value", [JSON_NULL] = "null",
     };
     return name[t];
@@ -219,11 +222,12 @@ static int same_type(json_type have, json_type want)
     return have == want || (want == JSON_TRUE && have == JSON_FALSE);
 }
 
-kymo_status kymo_json_get(const json_t *obj, const char *key, json_type type, const char *name, json_t **out,
-                          struct kymo_err *err)
+kymo_status kymo_json_get(const json_t *obj, const char *key, json_type type, const char *name,
+                          json_t **out, struct kymo_err *err)
 {
     if (!json_is_object(obj))
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: \"%s\" looked for outside an object", name, key);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s: \"%s\" looked for outside an object", name, key);
     json_t *v = json_object_get(obj, key);
     if (!v)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: \"%s\" is missing", name, key);
@@ -264,13 +268,14 @@ static int parse_digits(const char *s, uint64_t *out)
     return 1;
 }
 
-kymo_status kymo_json_get_u64(const json_t *obj, const char *key, const char *name, uint64_t *out,
-                              struct kymo_err *err)
+kymo_status kymo_json_get_u64(const json_t *obj, const char *key, const char *name,
+                              uint64_t *out, struct kymo_err *err)
 {
     const json_t *v = json_object_get(obj, key);
     if (v && json_is_string(v)) {
         if (!parse_digits(json_string_value(v), out))
-            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: \"%s\" is no 64-bit number", name, key);
+            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: \"%s\" is no 64-bit number",
+                             name, key);
         return KYMO_OK;
     }
     json_t *whole;
@@ -281,8 +286,8 @@ kymo_status kymo_json_get_u64(const json_t *obj, const char *key, const char *na
     return KYMO_OK;
 }
 
-kymo_status kymo_json_get_str(const json_t *obj, const char *key, const char *name, const char **out,
-                              struct kymo_err *err)
+kymo_status kymo_json_get_str(const json_t *obj, const char *key, const char *name,
+                              const char **out, struct kymo_err *err)
 {
     json_t *v;
     KYMO_TRY(kymo_json_get(obj, key, JSON_STRING, name, &v, err));

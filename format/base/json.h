@@ -14,8 +14,8 @@
 
 /* Parse text of n bytes; duplicate keys, NaN and trailing bytes are refused.
  * out owned: json_decref(). name is the file's, for messages. */
-KYMO_MUST_USE kymo_status kymo_json_parse(json_t **out, const char *text, size_t n, const char *name,
-                                          struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_json_parse(json_t **out, const char *text, size_t n,
+                                          const char *name, struct kymo_err *err);
 /* Read and parse a file ("-": stdin). */
 KYMO_MUST_USE kymo_status kymo_json_read(json_t **out, const char *path, struct kymo_err *err);
 /* Write text: indent 1, reals as %.17g, keys in insertion order; through file.h's
@@ -29,13 +29,16 @@ struct kymo_buf;
 void kymo_json_quote(struct kymo_buf *out, const char *s, size_t n);
 
 /* Typed member access: refuse (EINPUT, naming file and key) what is missing or of another type. */
-KYMO_MUST_USE kymo_status kymo_json_get(const json_t *obj, const char *key, json_type type, const char *name,
-                                        json_t **out, struct kymo_err *err);
-KYMO_MUST_USE kymo_status kymo_json_get_f64(const json_t *obj, const char *key, const char *name, double *out,
+KYMO_MUST_USE kymo_status kymo_json_get(const json_t *obj, const char *key, json_type type,
+                                        const char *name, json_t **out, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_json_get_f64(const json_t *obj, const char *key,
+                                            const char *name, double *out,
                                             struct kymo_err *err);
-KYMO_MUST_USE kymo_status kymo_json_get_u64(const json_t *obj, const char *key, const char *name, uint64_t *out,
+KYMO_MUST_USE kymo_status kymo_json_get_u64(const json_t *obj, const char *key,
+                                            const char *name, uint64_t *out,
                                             struct kymo_err *err);
-KYMO_MUST_USE kymo_status kymo_json_get_str(const json_t *obj, const char *key, const char *name,
-                                            const char **out, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_json_get_str(const json_t *obj, const char *key,
+                                            const char *name, const char **out,
+                                            struct kymo_err *err);
 
 #endif

@@ -23,7 +23,7 @@
 #define LONG_HELP (LONG_BASE + OPT_ROWS_MAX)
 #define LONG_VERSION (LONG_HELP + 1)
 
-/* -- messages ----------------------------------------------------------------------------------- */
+/* -- messages ----------------------------------------------------------------------------- */
 
 /* One line on stderr in one write, so that lines of several processes do not mix. */
 static void say_line(const char *tool, const char *fmt, va_list ap, const char *more)
@@ -62,7 +62,7 @@ int kymo_cli_usage(const char *tool, const char *fmt, ...)
     return KYMO_EXIT_USAGE;
 }
 
-/* -- did you mean ------------------------------------------------------------------------------- */
+/* -- did you mean ------------------------------------------------------------------------- */
 
 /* Edits (insert, drop, change, swap of neighbours) between two words of at most WORD_BYTES_MAX.
  * source: Damerau, A technique for computer detection and correction of spelling errors, 1964 */
@@ -82,7 +82,8 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
                 best = last[j] + 1;
             if (now[j - 1] + 1 < best)
                 best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             now[j] = best;
         }
@@ -110,7 +111,7 @@ const char *kymo_cli_nearest(const char *word, const char *const *list, size_t n
     return best;
 }
 
-/* -- values ------------------------------------------------------------------------------------- */
+/* -- values ------------------------------------------------------------------------------- */
 
 static const char *option_name(const struct kymo_opt *o, char *buf, size_t n)
 {
@@ -172,16 +173,18 @@ static const char *show_limit(const struct kymo_opt *o, double v, char *buf, siz
     return buf;
 }
 
-static int refuse_range(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name, const char *arg)
+static int refuse_range(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name,
+                        const char *arg)
 {
     char low[32];
     char high[32];
-    return kymo_cli_usage(cli->tool, "%s %s is outside %s to %s", name, arg, show_limit(o, o->min, low, sizeof(low)),
+    return kymo_cli_usage(cli->tool, "%s %s is outside %s to %s", name, arg,
+                          show_limit(o, o->min, low, sizeof(low)),
                           show_limit(o, o->max, high, sizeof(high)));
 }
 
-static int set_u64(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name, const char *arg,
-                   parse_u64_fn *parse, const char *wants)
+static int set_u64(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name,
+                   const char *arg, parse_u64_fn *parse, const char *wants)
 {
     uint64_t v;
     if (!parse(arg, &v))
@@ -192,7 +195,8 @@ static int set_u64(const struct kymo_cli *cli, const struct kymo_opt *o, const c
     return KYMO_CLI_GO_ON;
 }
 
-static int set_f64(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name, const char *arg)
+static int set_f64(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name,
+                   const char *arg)
 {
     double v;
     if (!kymo_parse_f64(arg, &v))
@@ -203,11 +207,13 @@ static int set_f64(const struct kymo_cli *cli, const struct kymo_opt *o, const c
     return KYMO_CLI_GO_ON;
 }
 
-static int set_list(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name, const char *arg)
+static int set_list(const struct kymo_cli *cli, const struct kymo_opt *o, const char *name,
+                    const char *arg)
 {
     struct kymo_opt_list *list = o->to;
     if (list->n == KYMO_OPT_LIST_MAX)
-        return kymo_cli_usage(cli->tool, "%s is given more than %d times", name, KYMO_OPT_LIST_MAX);
+        return kymo_cli_usage(cli->tool, "%s is given more than %d times", name,
+                              KYMO_OPT_LIST_MAX);
     list->v[list->n++] = arg;
     return KYMO_CLI_GO_ON;
 }
@@ -232,11 +238,13 @@ static int set_value(const struct kymo_cli *cli, const struct kymo_opt *o, const
     case KYMO_OPT_BYTES:
         return set_u64(cli, o, name, arg, kymo_parse_bytes, "a size such as 64K, 10M or 1G");
     case KYMO_OPT_TIME:
-        return set_u64(cli, o, name, arg, kymo_parse_time_ns, "a time such as 200ms, 30s or 5m");
+        return set_u64(cli, o, name, arg, kymo_parse_time_ns,
+                       "a time such as 200ms, 30s or 5m");
     case KYMO_OPT_SHARE:
         if (parse_share(arg, o->to))
             return KYMO_CLI_GO_ON;
-        return kymo_cli_usage(cli->tool, "%s wants a share such as 5%% or 0.05, not \"%s\"", name, arg);
+        return kymo_cli_usage(cli->tool, "%s wants a share such as 5%% or 0.05, not \"%s\"",
+                              name, arg);
     case KYMO_OPT_CHOICE:
         if (!is_choice(o->arg, arg))
             return kymo_cli_usage(cli->tool, "%s is one of %s, not \"%s\"", name, o->arg, arg);
@@ -249,7 +257,7 @@ static int set_value(const struct kymo_cli *cli, const struct kymo_opt *o, const
     return KYMO_EXIT_USAGE;
 }
 
-/* -- parsing ------------------------------------------------------------------------------------ */
+/* -- parsing ------------------------------------------------------------------------------ */
 
 /* The table in getopt_long's words. */
 struct words {
@@ -277,8 +285,9 @@ static void make_words(const struct kymo_cli *cli, struct words *w)
                 w->shorts[s++] = ':';
         }
         if (o->long_name)
-            w->longs[l++] = (struct option){o->long_name, takes ? required_argument : no_argument, NULL,
-                                            LONG_BASE + (int)i};
+            w->longs[l++] =
+                (struct option){o->long_name, takes ? required_argument : no_argument, NULL,
+                                LONG_BASE + (int)i};
     }
     w->longs[l++] = (struct option){"help", optional_argument, NULL, LONG_HELP};
     w->longs[l++] = (struct option){"version", no_argument, NULL, LONG_VERSION};
@@ -316,7 +325,8 @@ static int refuse_long(const struct kymo_cli *cli, const char *word)
         return kymo_cli_usage(cli->tool, "option --%s could mean several", typed);
     const char *near = kymo_cli_nearest(typed, name, n);
     if (near)
-        return kymo_cli_usage(cli->tool, "unknown option --%s, did you mean --%s?", typed, near);
+        return kymo_cli_usage(cli->tool, "unknown option --%s, did you mean --%s?", typed,
+                              near);
     return kymo_cli_usage(cli->tool, "unknown option --%s", typed);
 }
 
@@ -328,7 +338,8 @@ static int refuse_option(const struct kymo_cli *cli, int c, const char *word)
         const struct kymo_opt *o = row_of(cli, optopt);
         (void)snprintf(name, sizeof(name), "-%c", optopt);
         return kymo_cli_usage(cli->tool, "option %s wants %s",
-                              o && optopt >= LONG_BASE ? option_name(o, name, sizeof(name)) : name,
+                              o && optopt >= LONG_BASE ? option_name(o, name, sizeof(name))
+                                                       : name,
                               o && o->arg ? o->arg : "a value");
     }
     if (optopt >= LONG_BASE)
@@ -350,8 +361,10 @@ static int show(const struct kymo_cli *cli, int c, const char *form)
     else if (strcmp(form, "words") == 0)
         kymo_cli_print_words(cli, stdout);
     else
-        return kymo_cli_usage(cli->tool, "--help is for people, --help=mdoc and --help=words for programs; not \"%s\"",
-                              form);
+        return kymo_cli_usage(
+            cli->tool,
+            "--help is for people, --help=mdoc and --help=words for programs; not \"%s\"",
+            form);
     return kymo_cli_finish(cli->tool, NULL, KYMO_OK, NULL, KYMO_EXIT_OK);
 }
 
@@ -385,12 +398,13 @@ int kymo_cli_parse(const struct kymo_cli *cli, int argc, char **argv, int *first
     }
     const size_t n = (size_t)(argc - optind);
     if (n > cli->positional_max)
-        return kymo_cli_usage(cli->tool, "unexpected argument \"%s\"", argv[optind + (int)cli->positional_max]);
+        return kymo_cli_usage(cli->tool, "unexpected argument \"%s\"",
+                              argv[optind + (int)cli->positional_max]);
     *first_positional = optind;
     return KYMO_CLI_GO_ON;
 }
 
-/* -- the end ------------------------------------------------------------------------------------ */
+/* -- the end ------------------------------------------------------------------------------ */
 
 int kymo_cli_exit(kymo_status s)
 {
@@ -416,7 +430,8 @@ int kymo_cli_exit(kymo_status s)
     return KYMO_EXIT_INPUT;
 }
 
-static void say_failure(const char *tool, const char *path, kymo_status s, const struct kymo_err *err)
+static void say_failure(const char *tool, const char *path, kymo_status s,
+                        const struct kymo_err *err)
 {
     const char *text = err && err->text[0] ? err->text : kymo_status_name(s);
     /* Who opened the file has often named it already. */
@@ -427,7 +442,8 @@ static void say_failure(const char *tool, const char *path, kymo_status s, const
     kymo_cli_say(tool, "%s%s%s%s", named ? "" : path, named ? "" : ": ", text, where);
 }
 
-int kymo_cli_finish(const char *tool, const char *path, kymo_status s, const struct kymo_err *err, int finding)
+int kymo_cli_finish(const char *tool, const char *path, kymo_status s,
+                    const struct kymo_err *err, int finding)
 {
     errno = 0;
     const bool stdout_failed = fflush(stdout) != 0 || ferror(stdout);
@@ -439,7 +455,8 @@ int kymo_cli_finish(const char *tool, const char *path, kymo_status s, const str
         return kymo_cli_exit(s);
     }
     if (stdout_failed) {
-        kymo_cli_say(tool, "cannot write standard output%s%s", why ? ": " : "", why ? strerror(why) : "");
+        kymo_cli_say(tool, "cannot write standard output%s%s", why ? ": " : "",
+                     why ? strerror(why) : "");
         return KYMO_EXIT_OUTPUT;
     }
     return finding;

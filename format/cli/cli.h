@@ -26,13 +26,13 @@ enum kymo_exit {
 };
 
 enum kymo_opt_kind {
-    KYMO_OPT_FLAG,   /* bool *: set true */
-    KYMO_OPT_STR,    /* const char **: the argument */
-    KYMO_OPT_LIST,   /* struct kymo_opt_list *: may be given again */
-    KYMO_OPT_U64,    /* uint64_t *: whole number in min..max */
-    KYMO_OPT_F64,    /* double *: finite number in min..max */
-    KYMO_OPT_BYTES,  /* uint64_t *: size with unit, 1K = 1024, bare = bytes; min..max in bytes */
-    KYMO_OPT_TIME,   /* uint64_t *: duration with unit ns us ms s m h d, bare = s; ns; min..max in ns */
+    KYMO_OPT_FLAG,  /* bool *: set true */
+    KYMO_OPT_STR,   /* const char **: the argument */
+    KYMO_OPT_LIST,  /* struct kymo_opt_list *: may be given again */
+    KYMO_OPT_U64,   /* uint64_t *: whole number in min..max */
+    KYMO_OPT_F64,   /* double *: finite number in min..max */
+    KYMO_OPT_BYTES, /* uint64_t *: size with unit, 1K = 1024, bare = bytes; min..max in bytes */
+    KYMO_OPT_TIME, /* uint64_t *: duration with unit ns us ms s m h d, bare = s; ns; min..max in ns */
     KYMO_OPT_SHARE,  /* double *: "5%" or "0.05", 0..1 */
     KYMO_OPT_CHOICE, /* const char **: one of the words of `arg` ("a|b|c") */
     KYMO_OPT_GROUP,  /* a heading in --help; only `help` counts */
@@ -55,12 +55,13 @@ struct kymo_opt {
 };
 
 struct kymo_cli {
-    const char *tool;           /* "kymo-kmeans" */
-    const char *summary;        /* "find the states of a host by k-means" */
-    const char *positional;     /* "[FILE...]", "FILE", "[-- CMD ARG...]", NULL: none */
-    size_t positional_max;      /* more is a usage error; SIZE_MAX: any number */
-    const char *examples;       /* printed at the end of --help, may be NULL */
-    const struct kymo_opt *opt; /* n_opt rows; -h/--help and --version are added by the parser */
+    const char *tool;       /* "kymo-kmeans" */
+    const char *summary;    /* "find the states of a host by k-means" */
+    const char *positional; /* "[FILE...]", "FILE", "[-- CMD ARG...]", NULL: none */
+    size_t positional_max;  /* more is a usage error; SIZE_MAX: any number */
+    const char *examples;   /* printed at the end of --help, may be NULL */
+    const struct kymo_opt
+        *opt; /* n_opt rows; -h/--help and --version are added by the parser */
     size_t n_opt;
 };
 
@@ -88,7 +89,8 @@ int kymo_cli_exit(kymo_status s);
  * The end of every main: flushes stdout and checks it, prints the one message.
  * s = KYMO_OK and a good stdout return `finding` (0, or 1 and friends).
  */
-int kymo_cli_finish(const char *tool, const char *path, kymo_status s, const struct kymo_err *err, int finding);
+int kymo_cli_finish(const char *tool, const char *path, kymo_status s,
+                    const struct kymo_err *err, int finding);
 
 /* The word of list[n] that a slip of the fingers turns into word, NULL when none is near. */
 const char *kymo_cli_nearest(const char *word, const char *const *list, size_t n);

@@ -8,7 +8,10 @@
 #define HELP_WIDTH 96
 
 const struct kymo_opt kymo_cli_own[KYMO_CLI_OWN_ROWS] = {
-    {.kind = KYMO_OPT_FLAG, .short_name = 'h', .long_name = "help", .help = "print this help and leave"},
+    {.kind = KYMO_OPT_FLAG,
+     .short_name = 'h',
+     .long_name = "help",
+     .help = "print this help and leave"},
     {.kind = KYMO_OPT_FLAG, .long_name = "version", .help = "print the version and leave"},
 };
 
@@ -86,10 +89,11 @@ void kymo_cli_print_help(const struct kymo_cli *cli, FILE *f)
     }
     if (cli->examples)
         fprintf(f, "\nExamples:\n%s%s", cli->examples,
-                cli->examples[0] && cli->examples[strlen(cli->examples) - 1] == '\n' ? "" : "\n");
+                cli->examples[0] && cli->examples[strlen(cli->examples) - 1] == '\n' ? ""
+                                                                                     : "\n");
 }
 
-/* -- mdoc --------------------------------------------------------------------------------------- */
+/* -- mdoc --------------------------------------------------------------------------------- */
 
 /* An argument on a macro line: quoted, and "\&" first so that none is taken for a macro's name. */
 static void mdoc_arg(FILE *f, const char *s, size_t n)

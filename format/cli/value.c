@@ -55,7 +55,8 @@ static bool scale(const char *number, size_t n, uint64_t factor, uint64_t *out)
         return kymo_parse_u64(text, &whole) && !__builtin_mul_overflow(whole, factor, out);
     }
     double v;
-    if (!isdigit((unsigned char)text[0]) || !isdigit((unsigned char)text[n - 1]) || !kymo_parse_f64(text, &v))
+    if (!isdigit((unsigned char)text[0]) || !isdigit((unsigned char)text[n - 1]) ||
+        !kymo_parse_f64(text, &v))
         return false;
     v = round(v * (double)factor);
     if (v >= 0x1p64)
@@ -64,7 +65,8 @@ static bool scale(const char *number, size_t n, uint64_t factor, uint64_t *out)
     return true;
 }
 
-static bool parse_with_unit(const char *s, const struct unit *unit, size_t n_unit, uint64_t *out)
+static bool parse_with_unit(const char *s, const struct unit *unit, size_t n_unit,
+                            uint64_t *out)
 {
     const size_t digits = strspn(s, "0123456789.");
     for (size_t i = 0; i < n_unit; i++)
@@ -76,10 +78,14 @@ static bool parse_with_unit(const char *s, const struct unit *unit, size_t n_uni
 bool kymo_parse_time_ns(const char *s, uint64_t *ns)
 {
     static const struct unit unit[] = {
-        {"", 1000000000u},           {"ns", 1},
-        {"us", 1000},                {"ms", 1000000},
-        {"s", 1000000000u},          {"m", 60u * 1000000000ull},
-        {"min", 60u * 1000000000ull}, {"h", 3600u * 1000000000ull},
+        {"", 1000000000u},
+        {"ns", 1},
+        {"us", 1000},
+        {"ms", 1000000},
+        {"s", 1000000000u},
+        {"m", 60u * 1000000000ull},
+        {"min", 60u * 1000000000ull},
+        {"h", 3600u * 1000000000ull},
         {"d", 86400u * 1000000000ull},
     };
     return parse_with_unit(s, unit, KYMO_COUNT_OF(unit), ns);
@@ -88,11 +94,9 @@ bool kymo_parse_time_ns(const char *s, uint64_t *ns)
 bool kymo_parse_bytes(const char *s, uint64_t *bytes)
 {
     static const struct unit unit[] = {
-        {"", 1},          {"B", 1},
-        {"K", 1u << 10},  {"k", 1u << 10},  {"KiB", 1u << 10},
-        {"M", 1u << 20},  {"MiB", 1u << 20},
-        {"G", 1u << 30},  {"GiB", 1u << 30},
-        {"T", 1ull << 40}, {"TiB", 1ull << 40},
+        {"", 1},           {"B", 1},          {"K", 1u << 10},     {"k", 1u << 10},
+        {"KiB", 1u << 10}, {"M", 1u << 20},   {"MiB", 1u << 20},   {"G", 1u << 30},
+        {"GiB", 1u << 30}, {"T", 1ull << 40}, {"TiB", 1ull << 40},
     };
     return parse_with_unit(s, unit, KYMO_COUNT_OF(unit), bytes);
 }
@@ -118,8 +122,9 @@ const char *kymo_human_ns(char *buf, size_t n, uint64_t ns)
         double ns;
         double below; /* of the unit: the next one starts here */
     } unit[] = {
-        {"ns", 1, 1000}, {"us", 1e3, 999.95}, {"ms", 1e6, 999.95},
-        {"s", 1e9, 119.95}, {"min", 60e9, 119.95}, {"h", 3600e9, 47.95}, {"d", 86400e9, INFINITY},
+        {"ns", 1, 1000},          {"us", 1e3, 999.95},   {"ms", 1e6, 999.95},
+        {"s", 1e9, 119.95},       {"min", 60e9, 119.95}, {"h", 3600e9, 47.95},
+        {"d", 86400e9, INFINITY},
     };
     size_t u = 0;
     while ((double)ns / unit[u].ns >= unit[u].below)
@@ -155,8 +160,8 @@ static uint32_t code_point(const char *s, size_t n)
 /* What turns the reading direction or breaks the line without being an ASCII control. */
 static bool obeyed_by_terminals(uint32_t c)
 {
-    return (c >= 0x80 && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+    return (c >= 0x80 && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
 void kymo_print_safe(FILE *f, const char *s, size_t n)

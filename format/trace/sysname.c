@@ -15,13 +15,15 @@ struct call {
 };
 
 static const struct call call[] = {
-#define SYS(name_, n_args_, class_, path_, path2_, addr_, addrlen_, pointer_, x86_64_, i386_, aarch64_)             \
-    {{#name_, n_args_, KYMO_CLASS_##class_, path_, path2_, addr_, addrlen_, pointer_}, {x86_64_, i386_, aarch64_}},
+#define SYS(name_, n_args_, class_, path_, path2_, addr_, addrlen_, pointer_, x86_64_, i386_,  \
+            aarch64_)                                                                          \
+    {{#name_, n_args_, KYMO_CLASS_##class_, path_, path2_, addr_, addrlen_, pointer_},         \
+     {x86_64_, i386_, aarch64_}},
 #include "format/trace/sysname.def"
 #undef SYS
 };
 
-#define NR_MAX 512     /* no number of the table reaches it */
+#define NR_MAX 512      /* no number of the table reaches it */
 #define HASH_SLOTS 1024 /* a power of two, twice the rows */
 #define NO_CALL UINT16_MAX
 
@@ -56,18 +58,18 @@ static void build(void)
 {
     memset(by_nr, 0xff, sizeof(by_nr));
     memset(by_name, 0xff, sizeof(by_name));
-    for (uint16_t i = 0; i < KYMO_COUNT_OF(call); i++) {
+    for (size_t i = 0; i < KYMO_COUNT_OF(call); i++) {
         for (size_t a = 0; a < 3; a++) {
             const int nr = call[i].nr[a];
             if (nr < 0)
                 continue;
-            by_nr[a][nr] = i;
+            by_nr[a][nr] = (uint16_t)i;
             if ((uint32_t)nr >= nr_count[a])
                 nr_count[a] = (uint32_t)nr + 1;
         }
         const size_t slot = slot_of(call[i].info.name);
         if (by_name[slot] == NO_CALL)
-            by_name[slot] = i;
+            by_name[slot] = (uint16_t)i;
     }
 }
 
@@ -124,18 +126,21 @@ const char *kymo_arch_name(uint32_t arch)
 const char *kymo_class_name(enum kymo_class c)
 {
     static const char *const name[KYMO_CLASS_COUNT] = {
-        [KYMO_CLASS_OTHER] = "other",     [KYMO_CLASS_READ] = "read",       [KYMO_CLASS_WRITE] = "write",
-        [KYMO_CLASS_FILE] = "file",       [KYMO_CLASS_NET] = "net",         [KYMO_CLASS_POLL] = "poll",
-        [KYMO_CLASS_MEMORY] = "memory",   [KYMO_CLASS_PROCESS] = "process", [KYMO_CLASS_SYNC] = "sync",
-        [KYMO_CLASS_SYNCFS] = "syncfs",   [KYMO_CLASS_TIME] = "time",       [KYMO_CLASS_SIGNAL] = "signal",
+        [KYMO_CLASS_OTHER] = "other",       [KYMO_CLASS_READ] = "read",
+        [KYMO_CLASS_WRITE] = "write",       [KYMO_CLASS_FILE] = "file",
+        [KYMO_CLASS_NET] = "net",           [KYMO_CLASS_POLL] = "poll",
+        [KYMO_CLASS_MEMORY] = "memory",     [KYMO_CLASS_PROCESS] = "process",
+        [KYMO_CLASS_SYNC] = "sync",         [KYMO_CLASS_SYNCFS] = "syncfs",
+        [KYMO_CLASS_TIME] = "time",         [KYMO_CLASS_SIGNAL] = "signal",
         [KYMO_CLASS_SECURITY] = "security",
     };
     return (unsigned)c < KYMO_CLASS_COUNT ? name[c] : NULL;
 }
 
-/* -- errors ------------------------------------------------------------------------------------- */
+/* -- errors --------------------------------------------------------------------------------- */
 
 /* Linux's numbers (asm-generic/errno.h, the same on all three), whatever system reads the capture. */
+/* clang-format off */
 static const struct {
     const char *name;
     int value;
@@ -171,6 +176,7 @@ static const struct {
     {"ERESTARTNOHAND", 514}, {"ENOIOCTLCMD", 515}, {"ERESTART_RESTARTBLOCK", 516},
     {"ENOTSUPP", 524}, {"EWOULDBLOCK", 11}, {"EDEADLOCK", 35}, {"ENOTSUP", 95},
 };
+/* clang-format on */
 
 const char *kymo_errno_name(int e)
 {

@@ -14,11 +14,11 @@
 
 enum kymo_class {
     KYMO_CLASS_OTHER = 0,
-    KYMO_CLASS_READ,    /* bytes in */
-    KYMO_CLASS_WRITE,   /* bytes out */
-    KYMO_CLASS_FILE,    /* open, close, stat, directories, links, attributes */
-    KYMO_CLASS_NET,     /* sockets: set-up and options */
-    KYMO_CLASS_POLL,    /* waiting for readiness: poll, select, epoll */
+    KYMO_CLASS_READ,  /* bytes in */
+    KYMO_CLASS_WRITE, /* bytes out */
+    KYMO_CLASS_FILE,  /* open, close, stat, directories, links, attributes */
+    KYMO_CLASS_NET,   /* sockets: set-up and options */
+    KYMO_CLASS_POLL,  /* waiting for readiness: poll, select, epoll */
     KYMO_CLASS_MEMORY,
     KYMO_CLASS_PROCESS, /* life and death, identity, limits */
     KYMO_CLASS_SYNC,    /* futex, semaphores, fsync is SYNCFS */
@@ -32,11 +32,11 @@ enum kymo_class {
 struct kymo_sysinfo {
     const char *name;
     uint8_t n_args;
-    uint8_t cls;    /* enum kymo_class */
-    int8_t path;    /* index of the first path argument, -1 none */
-    int8_t path2;   /* second, -1 none */
-    int8_t addr;    /* index of a struct sockaddr * argument, -1 none */
-    int8_t addrlen; /* its length: an argument index */
+    uint8_t cls;                /* enum kymo_class */
+    int8_t path;                /* index of the first path argument, -1 none */
+    int8_t path2;               /* second, -1 none */
+    int8_t addr;                /* index of a struct sockaddr * argument, -1 none */
+    int8_t addrlen;             /* its length: an argument index */
     uint8_t addrlen_is_pointer; /* accept, getpeername: the length lies behind a pointer */
 };
 
