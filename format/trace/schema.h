@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * schema.h: what a table is. Names, types, units and the place of each column in a chunk.
+ */
+#ifndef KYMO_TRACE_SCHEMA_H
+#define KYMO_TRACE_SCHEMA_H
+
+#include "format/base/arena.h"
+#include "format/base/bytes.h"
+
+#define KYMO_COLUMNS_MAX 4096u
+#define KYMO_SCHEMA_BYTES_MAX (4u << 20)
+#define KYMO_NAME_BYTES_MAX 255u
+
+/*
+ * Where a column's values lie in a chunk. Reordering costs no bytes: two counting sorts over the
+ * task index and the key rebuild row order.
+ *
+ *   ROW    one value a row, in row (time) order
+ *   TASK   one value a task of the chunk; a row points at its task
+ *   KEY    one value a key of the chunk (a key is one system call of one architecture)
+ *   CALL   one value a row, in (key, task, row) order: like stands next to like
+ *   SPLIT  as CALL, but each key has a stream of its own, or none: then its rows are null
+ */
+enum kymo_order {
+    KYMO_ORDER_ROW = 0,
+    KYMO_ORDER_TASK = 1,
+    KYMO_ORDER_KEY = 2,
+    KYMO_ORDER_CALL = 3,
+    KYMO_ORDER_SPLIT = 4,
+};
+
+struct kymo_column_def {
+    const char *name;
+    const char *unit; /* "ns", "bytes", "1/s", "" */
+    uint8_t type;     /* enum kymo_type */
+    uint8_t order;    /* enum kymo_order */
+    uint8_t nullable; /* cells may be null (SPLIT columns always may) */
+};
+
+struct kymo_schema {
+    const char *table;
+    uint32_t version;
+    uint32_t n_columns;
+    const struct kymo_column_def *column;
+    const char *meta; /* free text of the table's owner, JSON by custom; "" when none */
+    /* XXH3-64 of the encoded schema: its name in data chunks. Filled by decode; 0 in the tables
+     * of this program, which kymo_schema_hash() works out. */
+    uint64_t hash;
+};
+
+/* Encode (SPEC.md, schema chunk body). */
+void kymo_schema_encode(const struct kymo_schema *s, struct kymo_buf *out);
+/* Decode into the arena; refuses duplicate names, unknown types and orders, control bytes in names. */
+KYMO_MUST_USE kymo_status kymo_schema_decode(struct kymo_schema **out, struct kymo_bytes in,
+                                             struct kymo_arena *arena, struct kymo_err *err);
+/* The hash of a schema's encoding; 0 when out of memory. */
+uint64_t kymo_schema_hash(const struct kymo_schema *s);
+/* Index by name, or -1. */
+int kymo_schema_column(const struct kymo_schema *s, const char *name);
+/* The column that gives a chunk its time range: "ts", u64, ns, ROW, never null; or -1. */
+int kymo_schema_ts(const struct kymo_schema *s);
+/* Does any column have TASK, KEY, CALL or SPLIT order? */
+int kymo_schema_is_grouped(const struct kymo_schema *s);
+
+/* The tables the recorder writes, version 1 (tables.c). Column indexes below are theirs. */
+extern const struct kymo_schema KYMO_TABLE_SYSCALL, KYMO_TABLE_PROCESS, KYMO_TABLE_CGROUP,
+    KYMO_TABLE_MARK, KYMO_TABLE_LOSS, KYMO_TABLE_COST, KYMO_TABLE_CLOCK, KYMO_TABLE_CONTEXT,
+    KYMO_TABLE_SYSNAME;
+
+enum {
+    KYMO_SYSCALL_TS,      /* ROW  ns, CLOCK_MONOTONIC at exit */
+    KYMO_SYSCALL_CPU,     /* CALL */
+    KYMO_SYSCALL_PID,     /* TASK process id (tgid) in the initial namespace */
+    KYMO_SYSCALL_TID,     /* TASK */
+    KYMO_SYSCALL_COMM,    /* TASK */
+    KYMO_SYSCALL_CGROUP,  /* TASK cgroup id */
+    KYMO_SYSCALL_START,   /* TASK ns since boot when the process (leader) started */
+    KYMO_SYSCALL_EXECSEQ, /* TASK how many execs the process had seen since the capture began */
+    KYMO_SYSCALL_ARCH,    /* KEY  AUDIT_ARCH_* */
+    KYMO_SYSCALL_NR,      /* KEY */
+    KYMO_SYSCALL_FLAGS,   /* CALL KYMO_CALL_* */
+    KYMO_SYSCALL_DUR,     /* CALL ns, null: the entry was not seen */
+    KYMO_SYSCALL_RET,     /* SPLIT i64 raw result; null for rows made at entry */
+    KYMO_SYSCALL_ARG0,    /* SPLIT u64 ... */
+    KYMO_SYSCALL_ARG1,
+    KYMO_SYSCALL_ARG2,
+    KYMO_SYSCALL_ARG3,
+    KYMO_SYSCALL_ARG4,
+    KYMO_SYSCALL_ARG5,
+    KYMO_SYSCALL_PATH,  /* SPLIT str first path argument */
+    KYMO_SYSCALL_PATH2, /* SPLIT str second path argument (rename, link, symlink) */
+    KYMO_SYSCALL_ADDR, /* SPLIT str socket address: "inet:127.0.0.1:6379", "unix:/run/x", ... */
+    KYMO_SYSCALL_COLUMNS
+};
+
+/* flags of a syscall row */
+enum {
+    KYMO_CALL_AT_ENTRY = 1,   /* made at entry (exit, exit_group, rt_sigreturn): no result */
+    KYMO_CALL_CHILD = 2,      /* the child's return from clone, fork, vfork */
+    KYMO_CALL_UNFINISHED = 4, /* still blocked when the capture ended */
+    KYMO_CALL_UNREAD = 8,     /* a string or address could not be read (fault) */
+    KYMO_CALL_LATE = 16,      /* older than a seal already written */
+    KYMO_CALL_EXECED =
+        32, /* a successful exec: arguments were those of the old image, not kept */
+    KYMO_CALL_COMPAT = 64, /* made through the 32-bit entry */
+};
+
+enum {
+    KYMO_PROCESS_TS,
+    KYMO_PROCESS_KIND, /* str: snapshot fork exec exit */
+    KYMO_PROCESS_PID,
+    KYMO_PROCESS_TID,
+    KYMO_PROCESS_PPID,
+    KYMO_PROCESS_START, /* ns since boot */
+    KYMO_PROCESS_EXECSEQ,
+    KYMO_PROCESS_UID,
+    KYMO_PROCESS_GID,
+    KYMO_PROCESS_CGROUP,
+    KYMO_PROCESS_COMM,
+    KYMO_PROCESS_EXE,
+    KYMO_PROCESS_ARGV, /* str, arguments joined by one space, quoted where needed */
+    KYMO_PROCESS_CODE, /* exit: wait status; else null */
+    KYMO_PROCESS_COLUMNS
+};
+
+enum { KYMO_CGROUP_TS, KYMO_CGROUP_ID, KYMO_CGROUP_PATH, KYMO_CGROUP_COLUMNS };
+
+enum {
+    KYMO_MARK_TS,   /* ns, the mark's own moment (start of its span) */
+    KYMO_MARK_KIND, /* str: point begin end */
+    KYMO_MARK_NAME,
+    KYMO_MARK_DUR, /* ns, mark --for; null otherwise */
+    KYMO_MARK_UID,
+    KYMO_MARK_PID,
+    KYMO_MARK_COLUMNS
+};
+
+enum {
+    KYMO_LOSS_TS,     /* ns: the seal's moment; no older row follows in any table */
+    KYMO_LOSS_SOURCE, /* str: syscall, process */
+    KYMO_LOSS_RING,   /* u64: cpu, or 0 for a shared ring */
+    KYMO_LOSS_SEEN, /* all counters are per interval since the previous row of the same ring: */
+    KYMO_LOSS_STORED, /* seen = stored + filtered + dropped_* */
+    KYMO_LOSS_FILTERED,
+    KYMO_LOSS_DROPPED_RING,
+    KYMO_LOSS_DROPPED_NESTED,
+    KYMO_LOSS_DROPPED_QUEUE,
+    KYMO_LOSS_LATE,   /* stored, but flagged */
+    KYMO_LOSS_UNREAD, /* stored, but a string could not be read */
+    KYMO_LOSS_COLUMNS
+};
+
+enum {
+    KYMO_COST_TS,
+    KYMO_COST_CPU,     /* ns of CPU used by the recorder since it began */
+    KYMO_COST_RSS,     /* bytes */
+    KYMO_COST_RINGS,   /* bytes of kernel rings */
+    KYMO_COST_FILL,    /* highest ring fill since the last row, 0..1 (f64) */
+    KYMO_COST_WRITTEN, /* bytes written so far */
+    KYMO_COST_COLUMNS
+};
+
+enum { KYMO_CLOCK_TS, KYMO_CLOCK_BOOT, KYMO_CLOCK_REAL, KYMO_CLOCK_COLUMNS };
+enum { KYMO_CONTEXT_TS, KYMO_CONTEXT_KEY, KYMO_CONTEXT_VALUE, KYMO_CONTEXT_COLUMNS };
+enum { KYMO_SYSNAME_ARCH, KYMO_SYSNAME_NR, KYMO_SYSNAME_NAME, KYMO_SYSNAME_COLUMNS };
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tables.c: the tables that the recorder writes, version 1. Columns stand in the order of the
+ * enums of schema.h, which the assertions below hold together.
+ */
+#include "format/base/size.h"
+#include "format/trace/schema.h"
+
+#define ROW(name, unit, type)                                                                  \
+    {                                                                                          \
+        name, unit, KYMO_T_##type, KYMO_ORDER_ROW, 0                                           \
+    }
+#define MAYBE(name, unit, type)                                                                \
+    {                                                                                          \
+        name, unit, KYMO_T_##type, KYMO_ORDER_ROW, 1                                           \
+    }
+#define TASK(name, unit, type)                                                                 \
+    {                                                                                          \
+        name, unit, KYMO_T_##type, KYMO_ORDER_TASK, 0                                          \
+    }
+#define KEY(name, unit, type)                                                                  \
+    {                                                                                          \
+        name, unit, KYMO_T_##type, KYMO_ORDER_KEY, 0                                           \
+    }
+#define CALL(name, unit, type)                                                                 \
+    {                                                                                          \
+        name, unit, KYMO_T_##type, KYMO_ORDER_CALL, 0                                          \
+    }
+#define SPLIT(name, unit, type)                                                                \
+    {                                                                                          \
+        name, unit, KYMO_T_##type, KYMO_ORDER_SPLIT, 1                                         \
+    }
+
+static const struct kymo_column_def syscall_columns[] = {
+    [KYMO_SYSCALL_TS] = ROW("ts", "ns", U64),
+    [KYMO_SYSCALL_CPU] = CALL("cpu", "", U64),
+    [KYMO_SYSCALL_PID] = TASK("pid", "", U64),
+    [KYMO_SYSCALL_TID] = TASK("tid", "", U64),
+    [KYMO_SYSCALL_COMM] = TASK("comm", "", STR),
+    [KYMO_SYSCALL_CGROUP] = TASK("cgroup", "", U64),
+    [KYMO_SYSCALL_START] = TASK("start", "ns", U64),
+    [KYMO_SYSCALL_EXECSEQ] = TASK("execseq", "", U64),
+    [KYMO_SYSCALL_ARCH] = KEY("arch", "", U64),
+    [KYMO_SYSCALL_NR] = KEY("nr", "", U64),
+    [KYMO_SYSCALL_FLAGS] = CALL("flags", "", U64),
+    [KYMO_SYSCALL_DUR] = {"dur", "ns", KYMO_T_U64, KYMO_ORDER_CALL, 1},
+    [KYMO_SYSCALL_RET] = SPLIT("ret", "", I64),
+    [KYMO_SYSCALL_ARG0] = SPLIT("arg0", "", U64),
+    [KYMO_SYSCALL_ARG1] = SPLIT("arg1", "", U64),
+    [KYMO_SYSCALL_ARG2] = SPLIT("arg2", "", U64),
+    [KYMO_SYSCALL_ARG3] = SPLIT("arg3", "", U64),
+    [KYMO_SYSCALL_ARG4] = SPLIT("arg4", "", U64),
+    [KYMO_SYSCALL_ARG5] = SPLIT("arg5", "", U64),
+    [KYMO_SYSCALL_PATH] = SPLIT("path", "", STR),
+    [KYMO_SYSCALL_PATH2] = SPLIT("path2", "", STR),
+    [KYMO_SYSCALL_ADDR] = SPLIT("addr", "", STR),
+};
+
+static const struct kymo_column_def process_columns[] = {
+    [KYMO_PROCESS_TS] = ROW("ts", "ns", U64),
+    [KYMO_PROCESS_KIND] = ROW("kind", "", STR),
+    [KYMO_PROCESS_PID] = ROW("pid", "", U64),
+    [KYMO_PROCESS_TID] = ROW("tid", "", U64),
+    [KYMO_PROCESS_PPID] = ROW("ppid", "", U64),
+    [KYMO_PROCESS_START] = ROW("start", "ns", U64),
+    [KYMO_PROCESS_EXECSEQ] = ROW("execseq", "", U64),
+    [KYMO_PROCESS_UID] = ROW("uid", "", U64),
+    [KYMO_PROCESS_GID] = ROW("gid", "", U64),
+    [KYMO_PROCESS_CGROUP] = ROW("cgroup", "", U64),
+    [KYMO_PROCESS_COMM] = ROW("comm", "", STR),
+    [KYMO_PROCESS_EXE] = ROW("exe", "", STR),
+    [KYMO_PROCESS_ARGV] = ROW("argv", "", STR),
+    [KYMO_PROCESS_CODE] = MAYBE("code", "", U64),
+};
+
+static const struct kymo_column_def cgroup_columns[] = {
+    [KYMO_CGROUP_TS] = ROW("ts", "ns", U64),
+    [KYMO_CGROUP_ID] = ROW("id", "", U64),
+    [KYMO_CGROUP_PATH] = ROW("path", "", STR),
+};
+
+static const struct kymo_column_def mark_columns[] = {
+    [KYMO_MARK_TS] = ROW("ts", "ns", U64),   [KYMO_MARK_KIND] = ROW("kind", "", STR),
+    [KYMO_MARK_NAME] = ROW("name", "", STR), [KYMO_MARK_DUR] = MAYBE("dur", "ns", U64),
+    [KYMO_MARK_UID] = ROW("uid", "", U64),   [KYMO_MARK_PID] = ROW("pid", "", U64),
+};
+
+static const struct kymo_column_def loss_columns[] = {
+    [KYMO_LOSS_TS] = ROW("ts", "ns", U64),
+    [KYMO_LOSS_SOURCE] = ROW("source", "", STR),
+    [KYMO_LOSS_RING] = ROW("ring", "", U64),
+    [KYMO_LOSS_SEEN] = ROW("seen", "events", U64),
+    [KYMO_LOSS_STORED] = ROW("stored", "events", U64),
+    [KYMO_LOSS_FILTERED] = ROW("filtered", "events", U64),
+    [KYMO_LOSS_DROPPED_RING] = ROW("dropped_ring", "events", U64),
+    [KYMO_LOSS_DROPPED_NESTED] = ROW("dropped_nested", "events", U64),
+    [KYMO_LOSS_DROPPED_QUEUE] = ROW("dropped_queue", "events", U64),
+    [KYMO_LOSS_LATE] = ROW("late", "events", U64),
+    [KYMO_LOSS_UNREAD] = ROW("unread", "events", U64),
+};
+
+static const struct kymo_column_def cost_columns[] = {
+    [KYMO_COST_TS] = ROW("ts", "ns", U64),
+    [KYMO_COST_CPU] = ROW("cpu", "ns", U64),
+    [KYMO_COST_RSS] = ROW("rss", "bytes", U64),
+    [KYMO_COST_RINGS] = ROW("rings", "bytes", U64),
+    [KYMO_COST_FILL] = ROW("fill", "share", F64),
+    [KYMO_COST_WRITTEN] = ROW("written", "bytes", U64),
+};
+
+static const struct kymo_column_def clock_columns[] = {
+    [KYMO_CLOCK_TS] = ROW("ts", "ns", U64),
+    [KYMO_CLOCK_BOOT] = ROW("boot", "ns", U64),
+    [KYMO_CLOCK_REAL] = ROW("real", "ns", U64),
+};
+
+static const struct kymo_column_def context_columns[] = {
+    [KYMO_CONTEXT_TS] = ROW("ts", "ns", U64),
+    [KYMO_CONTEXT_KEY] = ROW("key", "", STR),
+    [KYMO_CONTEXT_VALUE] = ROW("value", "", STR),
+};
+
+static const struct kymo_column_def sysname_columns[] = {
+    [KYMO_SYSNAME_ARCH] = ROW("arch", "", U64),
+    [KYMO_SYSNAME_NR] = ROW("nr", "", U64),
+    [KYMO_SYSNAME_NAME] = ROW("name", "", STR),
+};
+
+#define TABLE(constant, word, columns, count)                                                  \
+    _Static_assert(KYMO_COUNT_OF(columns) == (count), "a column has no definition");           \
+    const struct kymo_schema constant = {                                                      \
+        .table = (word), .version = 1, .n_columns = (count), .column = (columns), .meta = ""}
+
+TABLE(KYMO_TABLE_SYSCALL, "syscall", syscall_columns, KYMO_SYSCALL_COLUMNS);
+TABLE(KYMO_TABLE_PROCESS, "process", process_columns, KYMO_PROCESS_COLUMNS);
+TABLE(KYMO_TABLE_CGROUP, "cgroup", cgroup_columns, KYMO_CGROUP_COLUMNS);
+TABLE(KYMO_TABLE_MARK, "mark", mark_columns, KYMO_MARK_COLUMNS);
+TABLE(KYMO_TABLE_LOSS, "loss", loss_columns, KYMO_LOSS_COLUMNS);
+TABLE(KYMO_TABLE_COST, "cost", cost_columns, KYMO_COST_COLUMNS);
+TABLE(KYMO_TABLE_CLOCK, "clock", clock_columns, KYMO_CLOCK_COLUMNS);
+TABLE(KYMO_TABLE_CONTEXT, "context", context_columns, KYMO_CONTEXT_COLUMNS);
+TABLE(KYMO_TABLE_SYSNAME, "sysname", sysname_columns, KYMO_SYSNAME_COLUMNS);
