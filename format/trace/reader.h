@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * reader.h: what the tree's own tools may ask of a reader beyond kymo.h.
+ */
+#ifndef KYMO_TRACE_READER_H
+#define KYMO_TRACE_READER_H
+
+#include "format/trace/batch.h"
+#include "format/trace/chunk.h"
+
+/* Ask for some columns of a table only (names, n of them); others have NULL lanes. */
+KYMO_MUST_USE kymo_status kymo_reader_columns(kymo_reader *r, const char *table,
+                                              const char *const *columns, size_t n,
+                                              struct kymo_err *err);
+/* Skip chunks whose time range does not meet [since, until] (ns, inclusive); rows are not cut. */
+void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns);
+/* Header of the chunk that the last batch came from (flags, seal). */
+const struct kymo_chunk_header *kymo_reader_chunk(const kymo_reader *r);
+/* After the end: was there an END chunk (a writer that finished)? */
+int kymo_reader_complete(const kymo_reader *r);
+/* Bytes consumed so far, for progress; and the file's size, 0 for a pipe. */
+uint64_t kymo_reader_at(const kymo_reader *r);
+uint64_t kymo_reader_size(const kymo_reader *r);
+
+/*
+ * The next chunk by its header alone, body skipped (for info and check).
+ * table out, borrowed: name of its table, NULL for END; h out; done out: 1 at the end of the file.
+ * verify != 0 also reads the body and checks its checksum, and decodes data.
+ */
+KYMO_MUST_USE kymo_status kymo_reader_skim(kymo_reader *r, struct kymo_chunk_header *h,
+                                           const char **table, int verify, int *done,
+                                           struct kymo_err *err);
+/* Schemas met so far. */
+size_t kymo_reader_schemas(const kymo_reader *r);
+const struct kymo_schema *kymo_reader_schema(const kymo_reader *r, size_t i);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * writer.c: chunks to a file or a pipe, in order, without a seek. A chunk is written by one
+ * write, so that a kill between two calls leaves whole chunks.
+ */
+#include "format/trace/writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "format/base/file.h"
+#include "format/trace/chunk.h"
+
+#define SCHEMA_AGAIN_BYTES ((uint64_t)64 << 20)
+
+/* A table that this file has. */
+struct known {
+    uint64_t hash;
+    uint64_t written_at; /* offset of its last schema chunk */
+    uint64_t rows, chunks;
+};
+
+struct kymo_writer {
+    int fd;
+    char *name;
+    struct kymo_encoder *encoder;
+    struct kymo_buf chunk; /* header and body */
+    uint64_t bytes;
+    struct known *known;
+    size_t n_known;
+    kymo_status broken; /* a write failed: what follows would lie behind a hole */
+};
+
+static kymo_status write_all(struct kymo_writer *w, const void *p, size_t n,
+                             struct kymo_err *err)
+{
+    const kymo_status s = kymo_file_write(w->fd, p, n, w->name, err);
+    if (s)
+        w->broken = s;
+    else
+        w->bytes += n;
+    return s;
+}
+
+kymo_status kymo_writer_open(struct kymo_writer **out, int fd, const char *name, int zstd_level,
+                             struct kymo_err *err)
+{
+    struct kymo_writer *w = calloc(1, sizeof(*w));
+    if (!w)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a writer");
+    w->fd = fd;
+    w->name = strdup(name);
+    uint8_t header[KYMO_FILE_HEADER_BYTES];
+    kymo_file_header_encode(header);
+    kymo_status s = KYMO_OK;
+    if (!w->name)
+        s = KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a writer");
+    if (!s)
+        s = kymo_encoder_open(&w->encoder, zstd_level, err);
+    if (!s)
+        s = write_all(w, header, sizeof(header), err);
+    if (s) {
+        kymo_writer_close(w);
+        return s;
+    }
+    *out = w;
+    return KYMO_OK;
+}
+
+void kymo_writer_close(struct kymo_writer *w)
+{
+    if (!w)
+        return;
+    free(w->known);
+    free(w->name);
+    kymo_encoder_close(w->encoder);
+    kymo_buf_release(&w->chunk);
+    free(w);
+}
+
+uint64_t kymo_writer_bytes(const struct kymo_writer *w)
+{
+    return w->bytes;
+}
+
+static kymo_status refuse_broken(const struct kymo_writer *w, struct kymo_err *err)
+{
+    if (w->broken)
+        return KYMO_FAIL(err, w->broken, KYMO_NOWHERE, "%s: an earlier write failed", w->name);
+    return KYMO_OK;
+}
+
+/* Room for the header, then the body is appended by the caller. */
+static kymo_status begin_chunk(struct kymo_writer *w, struct kymo_err *err)
+{
+    KYMO_TRY(refuse_broken(w, err));
+    kymo_buf_clear(&w->chunk);
+    w->chunk.failed = 0;
+    if (!kymo_buf_reserve(&w->chunk, KYMO_CHUNK_HEADER_BYTES))
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a chunk");
+    w->chunk.n = KYMO_CHUNK_HEADER_BYTES;
+    return KYMO_OK;
+}
+
+static kymo_status end_chunk(struct kymo_writer *w, struct kymo_chunk_header *h,
+                             struct kymo_err *err)
+{
+    if (w->chunk.failed)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a chunk");
+    const size_t body_bytes = w->chunk.n - KYMO_CHUNK_HEADER_BYTES;
+    if (body_bytes > KYMO_CHUNK_BODY_BYTES_MAX)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "a chunk of %zu bytes is too large",
+                         body_bytes);
+    h->body_bytes = (uint32_t)body_bytes;
+    h->body_xxh3 = XXH3_64bits(w->chunk.p + KYMO_CHUNK_HEADER_BYTES, body_bytes);
+    if (h->kind == KYMO_CHUNK_SCHEMA)
+        h->schema_hash = h->body_xxh3;
+    kymo_chunk_header_encode(h, w->chunk.p);
+    return write_all(w, w->chunk.p, w->chunk.n, err);
+}
+
+static kymo_status put_schema(struct kymo_writer *w, struct known *k,
+                              const struct kymo_schema *s, struct kymo_err *err)
+{
+    const uint64_t at = w->bytes;
+    struct kymo_chunk_header h = {.kind = KYMO_CHUNK_SCHEMA};
+    KYMO_TRY(begin_chunk(w, err));
+    kymo_schema_encode(s, &w->chunk);
+    if (w->chunk.n - KYMO_CHUNK_HEADER_BYTES > KYMO_SCHEMA_BYTES_MAX)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "the schema of table %s is too large",
+                         s->table);
+    KYMO_TRY(end_chunk(w, &h, err));
+    k->written_at = at;
+    return KYMO_OK;
+}
+
+static struct known *find_known(const struct kymo_writer *w, uint64_t hash)
+{
+    for (size_t i = 0; i < w->n_known; i++)
+        if (w->known[i].hash == hash)
+            return &w->known[i];
+    return NULL;
+}
+
+/* The place of a new schema; it counts from when it is written, so a failed write leaves no trace. */
+static kymo_status new_known(struct kymo_writer *w, uint64_t hash, struct known **out,
+                             struct kymo_err *err)
+{
+    if (w->n_known == KYMO_FILE_SCHEMAS_MAX)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: more than %u schemas", w->name,
+                         KYMO_FILE_SCHEMAS_MAX);
+    struct known *known = realloc(w->known, (w->n_known + 1) * sizeof(*known));
+    if (!known)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a schema");
+    w->known = known;
+    known[w->n_known] = (struct known){.hash = hash};
+    *out = &known[w->n_known];
+    return KYMO_OK;
+}
+
+static kymo_status announce(struct kymo_writer *w, const struct kymo_schema *s,
+                            struct known **out, struct kymo_err *err)
+{
+    KYMO_TRY(refuse_broken(w, err));
+    const uint64_t hash = kymo_schema_hash(s);
+    if (!hash)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a schema");
+    struct known *k = find_known(w, hash);
+    if (k && w->bytes - k->written_at < SCHEMA_AGAIN_BYTES) {
+        *out = k;
+        return KYMO_OK;
+    }
+    const int is_new = !k;
+    if (is_new)
+        KYMO_TRY(new_known(w, hash, &k, err));
+    KYMO_TRY(put_schema(w, k, s, err));
+    w->n_known += (size_t)is_new;
+    *out = k;
+    return KYMO_OK;
+}
+
+kymo_status kymo_writer_declare(struct kymo_writer *w, const struct kymo_schema *s,
+                                struct kymo_err *err)
+{
+    struct known *k;
+    return announce(w, s, &k, err);
+}
+
+kymo_status kymo_writer_put(struct kymo_writer *w, const struct kymo_batch *b, uint32_t flags,
+                            struct kymo_err *err)
+{
+    struct known *k;
+    if (!b->n_rows)
+        return refuse_broken(w, err);
+    KYMO_TRY(announce(w, b->schema, &k, err));
+    struct kymo_chunk_header h = {
+        .kind = KYMO_CHUNK_DATA,
+        .flags = flags,
+        .n_rows = b->n_rows,
+        .schema_hash = k->hash,
+        .ts_min_ns = b->ts_min_ns,
+        .ts_max_ns = b->ts_max_ns,
+    };
+    KYMO_TRY(begin_chunk(w, err));
+    KYMO_TRY(kymo_chunk_encode(w->encoder, b, &w->chunk, err));
+    KYMO_TRY(end_chunk(w, &h, err));
+    k->rows += b->n_rows;
+    k->chunks++;
+    return KYMO_OK;
+}
+
+kymo_status kymo_writer_finish(struct kymo_writer *w, struct kymo_err *err)
+{
+    struct kymo_chunk_header h = {.kind = KYMO_CHUNK_END};
+    KYMO_TRY(begin_chunk(w, err));
+    kymo_buf_varint(&w->chunk, w->n_known);
+    for (size_t i = 0; i < w->n_known; i++) {
+        const struct known *k = &w->known[i];
+        kymo_buf_u64(&w->chunk, k->hash);
+        kymo_buf_varint(&w->chunk, k->rows);
+        kymo_buf_varint(&w->chunk, k->chunks);
+    }
+    return end_chunk(w, &h, err);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * writer.h: captures and matrices on their way to a file or a pipe.
+ */
+#ifndef KYMO_TRACE_WRITER_H
+#define KYMO_TRACE_WRITER_H
+
+#include "format/trace/batch.h"
+
+struct kymo_writer; /* owned; one thread at a time */
+
+/*
+ * Begin a capture on fd (borrowed: the caller opened it and closes it after _close).
+ * Writes the file header. name is for messages.
+ */
+KYMO_MUST_USE kymo_status kymo_writer_open(struct kymo_writer **out, int fd, const char *name,
+                                           int zstd_level, struct kymo_err *err);
+/* Write the rows as one chunk (the schema first, when this file has not seen it or 64 MiB passed since).
+ * flags: KYMO_CHUNK_SEAL. The rows are untouched. n_rows = 0 writes nothing. */
+KYMO_MUST_USE kymo_status kymo_writer_put(struct kymo_writer *w, const struct kymo_batch *b,
+                                          uint32_t flags, struct kymo_err *err);
+/* Announce a schema without rows: an empty table is still a table. */
+KYMO_MUST_USE kymo_status kymo_writer_declare(struct kymo_writer *w,
+                                              const struct kymo_schema *s,
+                                              struct kymo_err *err);
+/* The END chunk: the file is complete. */
+KYMO_MUST_USE kymo_status kymo_writer_finish(struct kymo_writer *w, struct kymo_err *err);
+/* Free; writes nothing. */
+void kymo_writer_close(struct kymo_writer *w);
+uint64_t kymo_writer_bytes(const struct kymo_writer *w);
+
+#endif
