@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-only
+ *
+ * process.bpf.c: births, execs and deaths of processes, on a ring of their own so that a flood of
+ * system calls cannot starve them; and the upkeep of the slots, whose answers these events undo.
+ */
+#include "bpf/task.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 4 << 20);
+} process_ring SEC(".maps");
+
+/* Too large for the stack. Tracepoints of this file run with preemption off and never nest. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct kymo_event_process);
+} scratch SEC(".maps");
+
+struct process_counts {
+    u64 seen, stored, filtered, dropped_ring;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct process_counts);
+} process_counts SEC(".maps");
+
+static void *only(void *map)
+{
+    const u32 zero = 0;
+    return bpf_map_lookup_elem(map, &zero);
+}
+
+static void send(struct kymo_event_process *e, u32 text_bytes)
+{
+    struct process_counts *n = only(&process_counts);
+    u64 bytes = KYMO_EVENT_PROCESS_FIXED + text_bytes;
+
+    if (!n || bytes > sizeof(*e))
+        return;
+    e->task.head.bytes = bytes;
+    if (bpf_ringbuf_output(&process_ring, e, bytes, BPF_RB_NO_WAKEUP))
+        n->dropped_ring++;
+    else
+        n->stored++;
+}
+
+/* Fill the common part; NULL when the task is not to be recorded. */
+static struct kymo_event_process *begin(struct task_struct *t, u64 state, u8 kind)
+{
+    struct process_counts *n = only(&process_counts);
+    struct kymo_event_process *e = only(&scratch);
+
+    if (!n || !e)
+        return 0;
+    n->seen++;
+    task_fill(&e->task, t);
+    if (!task_chosen(&e->task, t, state)) {
+        n->filtered++;
+        return 0;
+    }
+    e->task.head.kind = kind;
+    e->task.head.n_args = 0;
+    e->task.head.ts_ns = bpf_ktime_get_ns();
+    e->code = 0;
+    e->exe_bytes = 0;
+    e->argv_bytes = 0;
+    return e;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+    struct kymo_slot *mine = slot_of(parent->pid), *its = slot_of(child->pid);
+    const u64 member = mine ? mine->state & KYMO_SLOT_MEMBER : 0;
+    struct kymo_event_process *e;
+
+    if (its) {
+        its->entered_ns = 0;
+        its->state = member;
+    }
+    e = begin(child, member, KYMO_EVENT_FORK);
+    if (e)
+        send(e, 0);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
+{
+    struct kymo_slot *now = slot_of(t->pid), *old = slot_of((u32)old_pid);
+    const u64 member = old ? old->state & KYMO_SLOT_MEMBER : 0;
+    unsigned long start, n;
+    struct kymo_event_process *e;
+    long exe;
+
+    if (old && old_pid != t->pid) {
+        if (now)
+            now->entered_ns = old->entered_ns;
+        old->entered_ns = 0;
+        old->state = 0;
+    }
+    if (now)
+        now->state = member;
+    e = begin(t, member, KYMO_EVENT_EXEC);
+    if (!e)
+        return 0;
+    exe = bpf_probe_read_kernel_str(e->text, KYMO_EXE_MAX, BPF_CORE_READ(bprm, filename));
+    exe = exe > 0 ? (exe - 1) & (KYMO_EXE_MAX - 1) : 0;
+    start = BPF_CORE_READ(t, mm, arg_start);
+    n = BPF_CORE_READ(t, mm, arg_end) - start;
+    if (n > KYMO_ARGV_MAX)
+        n = KYMO_ARGV_MAX;
+    e->exe_bytes = exe;
+    if (!bpf_probe_read_user(e->text + exe, n, (const void *)start))
+        e->argv_bytes = n;
+    send(e, exe + e->argv_bytes);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *t)
+{
+    struct kymo_slot *s = slot_of(t->pid);
+    const u64 state = s ? s->state : 0;
+    struct kymo_event_process *e;
+
+    if (s) {
+        s->entered_ns = 0;
+        s->state = 0;
+    }
+    e = begin(t, state, KYMO_EVENT_EXIT);
+    if (e) {
+        e->code = t->exit_code;
+        send(e, 0);
+    }
+    return 0;
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(task_rename, struct task_struct *t)
+{
+    struct kymo_slot *s = slot_of(t->pid);
+
+    if (s)
+        s->state &= KYMO_SLOT_MEMBER;
+    return 0;
+}
+
+/* Moves are rare and may take many threads along: let every task be judged again. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(cgroup_moved)
+{
+    u64 *g = only(&generation);
+
+    if (g)
+        __sync_fetch_and_add(g, 1);
+    return 0;
+}
+
+/* The tasks that exist when the capture begins, as struct kymo_event_task after another. */
+SEC("iter/task")
+int snapshot(struct bpf_iter__task *ctx)
+{
+    struct task_struct *t = ctx->task;
+    struct kymo_event_task e = {};
+    struct kymo_slot *s;
+
+    if (!t)
+        return 0;
+    task_fill(&e, t);
+    e.head.bytes = sizeof(e);
+    e.head.kind = KYMO_EVENT_TASK;
+    e.head.ts_ns = bpf_ktime_get_ns();
+    s = slot_of(e.head.tid);
+    if (task_chosen(&e, t, s ? s->state : 0))
+        bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
+    return 0;
+}

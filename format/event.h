@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * event.h: the records that the kernel side hands to the recorder. Fixed widths, no implicit
+ * padding, every offset asserted, because two compilers (gcc, clang -target bpf) must agree.
+ *
+ * A syscall ring holds two kinds of record, each a multiple of 8 bytes:
+ *
+ *   TASK   who a thread is; written once, before its first call, and again after anything in it
+ *          changed (exec, rename, credentials, cgroup). All later calls carry the tid alone.
+ *   CALL   one system call: fixed part, then n_args arguments, then its strings, each padded to 8
+ *
+ *     0        8        16       24       32          40             40+8n
+ *     | head   | ts_ns  | dur_ns | ret    | nr ..     | arg[n_args]  | path | path2 |
+ */
+#ifndef KYMO_EVENT_H
+#define KYMO_EVENT_H
+
+#ifndef __bpf__
+#include <stdint.h>
+#define KYMO_U8 uint8_t
+#define KYMO_U16 uint16_t
+#define KYMO_U32 uint32_t
+#define KYMO_U64 uint64_t
+#define KYMO_I64 int64_t
+#else
+#define KYMO_U8 __u8
+#define KYMO_U16 __u16
+#define KYMO_U32 __u32
+#define KYMO_U64 __u64
+#define KYMO_I64 __s64
+#endif
+
+/* A ring is a run of slices, each a value of one array map: a value is at most 4 MiB everywhere.
+ * A record may run past its slice's end into the slack, never past it. */
+#define KYMO_SLICE_BITS 21u
+#define KYMO_SLICE_BYTES (1u << KYMO_SLICE_BITS)
+#define KYMO_SLACK_BYTES 16384u
+#define KYMO_STR_MAX 4096u /* PATH_MAX: with its NUL, a path is never cut */
+#define KYMO_ADDR_MAX 128u /* sizeof(struct sockaddr_storage) */
+#define KYMO_COMM_BYTES 16u
+#define KYMO_ARGV_MAX 2048u
+#define KYMO_EXE_MAX 1024u
+
+enum kymo_event_kind {
+    KYMO_EVENT_CALL = 1,
+    KYMO_EVENT_TASK = 2,
+    KYMO_EVENT_FORK = 3,
+    KYMO_EVENT_EXEC = 4,
+    KYMO_EVENT_EXIT = 5,
+};
+
+#define KYMO_DUR_UNKNOWN (~(KYMO_U64)0)
+
+struct kymo_event_head {
+    KYMO_U16 bytes; /* of the whole record */
+    KYMO_U8 kind;   /* enum kymo_event_kind */
+    KYMO_U8 n_args; /* CALL: 0..6 */
+    KYMO_U32 tid;
+    KYMO_U64 ts_ns; /* CLOCK_MONOTONIC */
+};
+
+struct kymo_event_call {
+    struct kymo_event_head head;
+    KYMO_U64 dur_ns; /* KYMO_DUR_UNKNOWN: the entry was not seen */
+    KYMO_I64 ret;
+    KYMO_U16 nr;
+    KYMO_U8 flags;       /* KYMO_CALL_* (format/trace/schema.h) */
+    KYMO_U8 has_addr;    /* the first string is a struct sockaddr */
+    KYMO_U16 path_bytes; /* of the first string without its NUL; 0: none */
+    KYMO_U16 path2_bytes;
+    KYMO_U64 arg[6];     /* n_args of them count; strings follow those */
+};
+#define KYMO_EVENT_CALL_FIXED 40u
+
+/* Identity and surroundings of a task, also the row of the start snapshot. */
+struct kymo_event_task {
+    struct kymo_event_head head;
+    KYMO_U32 pid, ppid;
+    KYMO_U64 start_ns; /* since boot, of the process's leader */
+    KYMO_U64 exec_seq;
+    KYMO_U64 cgroup_id;
+    KYMO_U32 uid, gid;
+    char comm[KYMO_COMM_BYTES];
+};
+
+/* fork, exec, exit: on the process ring. exe and argv are used by exec alone, and only so many
+ * bytes are sent as are filled. */
+struct kymo_event_process {
+    struct kymo_event_task task;
+    KYMO_U32 code; /* exit: wait status */
+    KYMO_U16 exe_bytes, argv_bytes;
+    char text[KYMO_EXE_MAX + KYMO_ARGV_MAX]; /* exe, then argv with its NULs */
+};
+#define KYMO_EVENT_PROCESS_FIXED 80u
+
+/* One per CPU, mapped by both sides. The producer owns the first part, the consumer the second;
+ * they lie 128 bytes apart so that neither slows the other. */
+struct kymo_ring_ctl {
+    KYMO_U64 head; /* bytes ever produced */
+    KYMO_U64 busy; /* a producer is inside: a nested one must drop */
+    KYMO_U64 seen; /* calls that reached the program: stored + filtered + dropped */
+    KYMO_U64 stored;
+    KYMO_U64 filtered;
+    KYMO_U64 dropped_ring;
+    KYMO_U64 dropped_nested;
+    KYMO_U64 tasks; /* TASK records stored: they are no calls */
+    KYMO_U64 unread;
+    KYMO_U64 pad0[7];
+    KYMO_U64 tail; /* bytes ever consumed */
+    KYMO_U64 pad1[15];
+};
+
+/* State of one thread, indexed by tid. */
+struct kymo_slot {
+    KYMO_U64 entered_ns; /* 0: not in a call */
+    KYMO_U64 state;      /* generation << 8 | KYMO_SLOT_* */
+};
+enum {
+    KYMO_SLOT_ANNOUNCED = 1, /* its TASK record was stored: record its calls */
+    KYMO_SLOT_REJECTED = 2,  /* no filter selects it */
+    KYMO_SLOT_MEMBER = 4,    /* belongs to the chosen process trees; outlives generations */
+};
+
+/* What the kernel side is told of a call, packed: see kymo_call_info(). */
+#define KYMO_CALLS_MAX 1024u
+#define KYMO_INFO_WANTED (1u << 3)
+#define KYMO_INFO_N_ARGS(i) ((i) & 7u)
+#define KYMO_INFO_PATH(i) ((i) >> 4 & 7u)  /* argument index + 1, 0 none */
+#define KYMO_INFO_PATH2(i) ((i) >> 7 & 7u)
+#define KYMO_INFO_ADDR(i) ((i) >> 10 & 7u)
+#define KYMO_INFO_ADDRLEN(i) ((i) >> 13 & 7u)
+#define KYMO_INFO_LEN_POINTER (1u << 16)
+#define KYMO_INFO_STRINGS (0x1ff0u) /* any of path, path2, addr */
+#define KYMO_INFO_AT_ENTRY (1u << 17) /* exit, exit_group, rt_sigreturn */
+#define KYMO_INFO_FORKS (1u << 18)    /* clone, clone3, fork, vfork */
+#define KYMO_INFO_EXECS (1u << 19)
+
+/* Whom to record; all given kinds must match, within a kind any. Lives in rodata. */
+#define KYMO_LIST_MAX 16u
+struct kymo_whom {
+    KYMO_U32 self_pid; /* the recorder: never recorded */
+    KYMO_U32 tree;     /* only members of the chosen process trees */
+    KYMO_U32 n_uids, n_comms, n_cgroups;
+    KYMO_U32 uid[KYMO_LIST_MAX];
+    KYMO_U32 comm_bytes[KYMO_LIST_MAX]; /* so many bytes are compared: 16 with the NUL, fewer for a prefix */
+    char comm[KYMO_LIST_MAX][KYMO_COMM_BYTES];
+    KYMO_U64 cgroup[KYMO_LIST_MAX]; /* or any below it */
+};
+
+_Static_assert(sizeof(struct kymo_event_head) == 16, "head");
+_Static_assert(sizeof(struct kymo_event_call) == 88, "call");
+_Static_assert(__builtin_offsetof(struct kymo_event_call, arg) == KYMO_EVENT_CALL_FIXED, "call arg");
+_Static_assert(sizeof(struct kymo_event_task) == 72, "task");
+_Static_assert(__builtin_offsetof(struct kymo_event_process, text) == KYMO_EVENT_PROCESS_FIXED, "process");
+_Static_assert(sizeof(struct kymo_ring_ctl) == 256, "ctl");
+_Static_assert(__builtin_offsetof(struct kymo_ring_ctl, tail) == 128, "ctl tail");
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record/callrows.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "record/addr.h"
+#include "record/host.h"
+
+#define ROW_NONE UINT32_MAX
+#define NRS 65536u
+
+struct callrows {
+    struct task *task; /* [n_tids], untouched pages cost nothing */
+    uint32_t n_tids;
+    uint32_t *known; /* [n_tids] */
+    size_t n_known;
+    uint32_t chunk;
+    uint32_t key_chunk[2][NRS]; /* serial of the chunk that `key` is of; 0 never */
+    uint16_t key[2][NRS];
+    callrows_new_key on_new_key;
+    void *on_new_key_ctx;
+};
+
+static void *map_zeroed(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+kymo_status callrows_open(struct callrows **out, uint32_t n_tids, struct kymo_err *err)
+{
+    struct callrows *c = map_zeroed(sizeof(*c));
+
+    if (!c)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    c->n_tids = n_tids;
+    c->chunk = 1;
+    c->task = map_zeroed(n_tids * sizeof(*c->task));
+    c->known = map_zeroed(n_tids * sizeof(*c->known));
+    if (!c->task || !c->known) {
+        callrows_close(c);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for %u threads", n_tids);
+    }
+    *out = c;
+    return KYMO_OK;
+}
+
+void callrows_close(struct callrows *c)
+{
+    if (!c)
+        return;
+    if (c->task)
+        munmap(c->task, c->n_tids * sizeof(*c->task));
+    if (c->known)
+        munmap(c->known, c->n_tids * sizeof(*c->known));
+    munmap(c, sizeof(*c));
+}
+
+void callrows_next_chunk(struct callrows *c)
+{
+    c->chunk++;
+}
+
+void callrows_on_new_key(struct callrows *c, callrows_new_key f, void *ctx)
+{
+    c->on_new_key = f;
+    c->on_new_key_ctx = ctx;
+}
+
+struct task *callrows_task(const struct callrows *c, uint32_t tid)
+{
+    return tid < c->n_tids ? &c->task[tid] : NULL;
+}
+
+size_t callrows_known(const struct callrows *c, const uint32_t **tids)
+{
+    *tids = c->known;
+    return c->n_known;
+}
+
+struct task *callrows_learn(struct callrows *c, const struct kymo_event_task *e)
+{
+    struct task *t = callrows_task(c, e->head.tid);
+
+    if (!t)
+        return NULL;
+    if (!t->known)
+        c->known[c->n_known++] = e->head.tid;
+    *t = (struct task){
+        .start_ns = e->start_ns,
+        .exec_seq = e->exec_seq,
+        .cgroup_id = e->cgroup_id,
+        .pid = e->pid,
+        .tid = e->head.tid,
+        .ppid = e->ppid,
+        .uid = e->uid,
+        .gid = e->gid,
+        .known = true,
+    };
+    memcpy(t->comm, e->comm, sizeof(t->comm));
+    return t;
+}
+
+/* ---- interning ------------------------------------------------------------------------------ */
+
+static uint32_t task_row(struct callrows *c, struct kymo_rows *r, struct task *t)
+{
+    if (t->chunk == c->chunk)
+        return t->row;
+    const uint32_t row = kymo_rows_add_task(r);
+    if (row == ROW_NONE)
+        return row;
+    r->lane[KYMO_SYSCALL_PID][row] = t->pid;
+    r->lane[KYMO_SYSCALL_TID][row] = t->tid;
+    r->lane[KYMO_SYSCALL_COMM][row] = kymo_rows_intern(r, t->comm, strnlen(t->comm, sizeof(t->comm)));
+    r->lane[KYMO_SYSCALL_CGROUP][row] = t->cgroup_id;
+    r->lane[KYMO_SYSCALL_START][row] = t->start_ns;
+    r->lane[KYMO_SYSCALL_EXECSEQ][row] = t->exec_seq;
+    t->chunk = c->chunk;
+    t->row = row;
+    return row;
+}
+
+static uint16_t key_row(struct callrows *c, struct kymo_rows *r, uint32_t nr, bool compat)
+{
+    uint32_t *chunk = &c->key_chunk[compat][nr & (NRS - 1)];
+    uint16_t *key = &c->key[compat][nr & (NRS - 1)];
+
+    if (*chunk == c->chunk)
+        return *key;
+    const uint16_t row = kymo_rows_add_key(r);
+    if (row == UINT16_MAX)
+        return row;
+    const uint32_t arch = compat ? host_arch_compat() : host_arch();
+    r->lane[KYMO_SYSCALL_ARCH][row] = arch;
+    r->lane[KYMO_SYSCALL_NR][row] = nr;
+    if (!*chunk && c->on_new_key)
+        c->on_new_key(c->on_new_key_ctx, arch, nr);
+    *chunk = c->chunk;
+    *key = row;
+    return row;
+}
+
+/* ---- the row -------------------------------------------------------------------------------- */
+
+struct texts {
+    uint32_t path, path2, addr; /* string ids */
+    bool has_path, has_path2, has_addr;
+};
+
+/* The strings of a record; false when the chunk's dictionary is full. */
+static bool take_texts(struct kymo_rows *r, const struct kymo_event_call *e, size_t bytes, struct texts *t)
+{
+    const size_t at = KYMO_EVENT_CALL_FIXED + 8u * e->head.n_args;
+    const char *first = (const char *)e + at;
+    const size_t first_padded = e->has_addr ? (e->path_bytes + 7u) & ~7u : (e->path_bytes + 8u) & ~7u;
+    char text[ADDR_TEXT_MAX];
+
+    memset(t, 0, sizeof(*t));
+    if (at >= bytes || at + e->path_bytes > bytes)
+        return true;
+    if (e->has_addr) {
+        const size_t n = addr_text((const uint8_t *)first, e->path_bytes, text);
+        t->has_addr = true;
+        t->addr = kymo_rows_intern(r, text, n);
+        return t->addr != 0;
+    }
+    t->has_path = true;
+    t->path = kymo_rows_intern(r, first, e->path_bytes);
+    if (e->path_bytes && !t->path)
+        return false;
+    if (at + first_padded >= bytes || at + first_padded + e->path2_bytes > bytes)
+        return true;
+    t->has_path2 = true;
+    t->path2 = kymo_rows_intern(r, first + first_padded, e->path2_bytes);
+    return !e->path2_bytes || t->path2;
+}
+
+static void set(struct kymo_rows *r, uint32_t column, uint32_t i, bool present, uint64_t v)
+{
+    r->lane[column][i] = v;
+    r->present[column][i] = present;
+}
+
+bool callrows_add(struct callrows *c, struct kymo_rows *r, const struct kymo_event_call *e, size_t bytes,
+                  uint32_t cpu, uint32_t flags)
+{
+    struct task *t = callrows_task(c, e->head.tid);
+    static struct task nobody;
+    struct texts texts;
+
+    if (!t)
+        t = &nobody; /* beyond our slots: the kernel side never sends these */
+    const uint32_t task = task_row(c, r, t);
+    if (task == ROW_NONE)
+        return false;
+    const uint16_t key = key_row(c, r, e->nr, (e->flags & KYMO_CALL_COMPAT) != 0);
+    if (key == UINT16_MAX || !take_texts(r, e, bytes, &texts))
+        return false;
+    flags |= e->flags;
+    const uint32_t i = r->n_rows++;
+    r->task[i] = task;
+    r->key[i] = key;
+    r->lane[KYMO_SYSCALL_TS][i] = e->head.ts_ns;
+    r->lane[KYMO_SYSCALL_CPU][i] = cpu;
+    r->lane[KYMO_SYSCALL_FLAGS][i] = flags;
+    const bool timed = e->dur_ns != KYMO_DUR_UNKNOWN;
+    set(r, KYMO_SYSCALL_DUR, i, timed, timed ? e->dur_ns : 0);
+    const bool result = !(flags & (KYMO_CALL_AT_ENTRY | KYMO_CALL_UNFINISHED));
+    set(r, KYMO_SYSCALL_RET, i, result, result ? (uint64_t)e->ret : 0);
+    for (uint32_t a = 0; a < 6; a++) {
+        const bool has = a < e->head.n_args;
+        set(r, KYMO_SYSCALL_ARG0 + a, i, has, has ? e->arg[a] : 0);
+    }
+    set(r, KYMO_SYSCALL_PATH, i, texts.has_path, texts.path);
+    set(r, KYMO_SYSCALL_PATH2, i, texts.has_path2, texts.path2);
+    set(r, KYMO_SYSCALL_ADDR, i, texts.has_addr, texts.addr);
+    return true;
+}

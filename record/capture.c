@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record/capture.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "format/cli/cli.h"
+#include "record/control.h"
+#include "record/host.h"
+#include "record/spawn.h"
+
+#define NS_PER_S 1000000000u
+/* How long to sleep between polls: so that a ring is about a tenth full, within bounds. Nothing wakes
+ * us: a wake-up per record would cost the recorded host more than the record itself. */
+#define SLEEP_NS_MIN 1000000u
+#define SLEEP_NS_MAX 40000000u
+#define FILL_WANTED 0.1
+#define PROGRESS_EVERY_NS 500000000u
+
+struct capture {
+    const struct capture_opts *o;
+    struct session *session;
+    struct outbox *outbox;
+    struct drain *drain;
+    struct control *control;
+    struct spawn spawn;
+    int signals;
+    sigset_t signals_before;
+    bool cmd_running, ending;
+    enum capture_end end;
+    int cmd_status;
+    uint64_t started_ns, sleep_ns, checked_ns, shown_ns, taken_since_shown;
+    double fill_since_shown;
+};
+
+/* ---- start ---------------------------------------------------------------------------------- */
+
+static struct kymo_ring_ctl *source_ctl(void *session, uint32_t ring)
+{
+    return session_ctl(session, ring);
+}
+
+static const uint8_t *source_record(void *session, uint32_t ring, uint64_t pos)
+{
+    return session_record(session, ring, pos);
+}
+
+static kymo_status take_signals(struct capture *c, struct kymo_err *err)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, &c->signals_before);
+    signal(SIGPIPE, SIG_IGN);
+    c->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (c->signals < 0)
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot take signals: %s", strerror(errno));
+    return KYMO_OK;
+}
+
+struct member_ctx {
+    struct session *session;
+    kymo_status status;
+    struct kymo_err *err;
+};
+
+static void add_member(void *ctx, uint32_t tid)
+{
+    struct member_ctx *m = ctx;
+
+    if (!m->status)
+        m->status = session_add_member(m->session, tid, m->err);
+}
+
+/* The trees as they stand; children born from now on inherit, so those born while we looked are
+ * found by looking again. */
+static kymo_status choose_trees(struct capture *c, struct kymo_err *err)
+{
+    struct member_ctx m = {c->session, KYMO_OK, err};
+
+    for (int again = 0; again < 2; again++)
+        for (size_t i = 0; i < c->o->n_tree; i++)
+            if (!host_tree(c->o->tree[i], add_member, &m) && !again)
+                return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "-p %u: no such process", c->o->tree[i]);
+    if (c->cmd_running)
+        add_member(&m, (uint32_t)c->spawn.pid);
+    return m.status;
+}
+
+static void take_fact(void *drain, const char *key, const char *value)
+{
+    drain_fact(drain, key, value);
+}
+
+static void take_snapshot(void *drain, const struct kymo_event_task *t)
+{
+    drain_snapshot(drain, t);
+}
+
+static kymo_status write_context(struct capture *c, struct kymo_err *err)
+{
+    char buf[32];
+
+    drain_clock(c->drain);
+    host_facts(take_fact, c->drain);
+    drain_fact(c->drain, "recorder", "kymo " KYMO_VERSION);
+    drain_fact(c->drain, "command", c->o->what);
+    drain_fact(c->drain, "sources", "syscall process");
+    snprintf(buf, sizeof(buf), "%" PRIu64, session_ring_bytes(c->session));
+    drain_fact(c->drain, "ring_bytes", buf);
+    return session_snapshot(c->session, take_snapshot, c->drain, err);
+}
+
+static kymo_status start(struct capture *c, struct kymo_err *err)
+{
+    KYMO_TRY(session_open(&c->session, &c->o->session, err));
+    KYMO_TRY(outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, err));
+    const struct source source = {
+        .ctx = c->session,
+        .n_rings = session_cpus(c->session),
+        .ring_bytes = session_ring_bytes(c->session),
+        .rings_bytes = session_rings_bytes(c->session),
+        .n_tids = session_slots(c->session),
+        .ctl = source_ctl,
+        .record = source_record,
+    };
+    KYMO_TRY(take_signals(c, err));
+    if (c->o->cmd) {
+        KYMO_TRY(spawn_prepare(&c->spawn, c->o->cmd, err));
+        c->cmd_running = true;
+    }
+    KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
+    /* No socket only means no marks: an empty container has no /run. */
+    if (control_open(&c->control, err))
+        kymo_cli_say("kymo-record", "marks are off: %s", err ? err->text : "no socket");
+    KYMO_TRY(choose_trees(c, err));
+    KYMO_TRY(session_attach(c->session, err));
+    if (c->o->n_tree)
+        KYMO_TRY(choose_trees(c, err));
+    KYMO_TRY(write_context(c, err));
+    c->started_ns = c->checked_ns = c->shown_ns = host_mono_ns();
+    c->sleep_ns = SLEEP_NS_MIN;
+    if (c->cmd_running)
+        KYMO_TRY(spawn_go(&c->spawn, c->o->cmd[0], err));
+    return KYMO_OK;
+}
+
+/* ---- while it runs -------------------------------------------------------------------------- */
+
+static void stop_for(struct capture *c, enum capture_end why)
+{
+    if (!c->ending)
+        c->end = why;
+    c->ending = true;
+}
+
+static void reap(struct capture *c)
+{
+    int status;
+
+    if (!c->cmd_running || waitpid(c->spawn.pid, &status, WNOHANG) != c->spawn.pid)
+        return;
+    c->cmd_running = false;
+    c->cmd_status = spawn_exit_status(status);
+    stop_for(c, CAPTURE_COMMAND);
+}
+
+static void serve_signals(struct capture *c)
+{
+    struct signalfd_siginfo s;
+
+    while (read(c->signals, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
+        if (s.ssi_signo == SIGCHLD)
+            reap(c);
+        else if (c->cmd_running && s.ssi_signo == SIGINT && s.ssi_code == SI_KERNEL)
+            continue; /* typed at the terminal: the command has it too, and its end is ours */
+        else
+            stop_for(c, CAPTURE_STOPPED);
+    }
+}
+
+static const char *take_mark(void *ctx, const struct control_mark *m)
+{
+    struct capture *c = ctx;
+    const uint64_t now = host_mono_ns();
+
+    if (m->ts_ns > now || m->ts_ns + 10u * NS_PER_S < now)
+        return "its time is not of this host's clock";
+    drain_mark(c->drain, m->ts_ns, m->kind, m->name, m->dur_ns, m->uid, m->pid);
+    return NULL;
+}
+
+/* Bounds that protect the host's disk, looked at once a second. */
+static void check_bounds(struct capture *c, uint64_t now)
+{
+    struct statvfs fs;
+
+    if (now - c->checked_ns < NS_PER_S)
+        return;
+    c->checked_ns = now;
+    if (c->o->max_bytes && outbox_bytes(c->outbox) >= c->o->max_bytes)
+        stop_for(c, CAPTURE_BOUND);
+    if (c->o->min_free > 0 && !fstatvfs(c->o->fd, &fs) && fs.f_blocks &&
+        (double)fs.f_bavail / (double)fs.f_blocks < c->o->min_free)
+        stop_for(c, CAPTURE_BOUND);
+}
+
+static void show_progress(struct capture *c, uint64_t now, bool last)
+{
+    struct drain_totals t;
+    char bytes[32], rate[32];
+
+    if (!c->o->progress || (!last && now - c->shown_ns < PROGRESS_EVERY_NS))
+        return;
+    drain_totals(c->drain, &t);
+    const double s = (double)(now - c->shown_ns) / 1e9;
+    fprintf(stderr, "\r\033[K");
+    if (!last)
+        fprintf(stderr, "%6.1f s  %s events/s  %" PRIu64 " lost  %s  ring %2.0f %%",
+                (double)(now - c->started_ns) / 1e9,
+                kymo_human_count(rate, sizeof(rate), (uint64_t)((double)c->taken_since_shown / (s > 0 ? s : 1))),
+                t.dropped, kymo_human_bytes(bytes, sizeof(bytes), outbox_bytes(c->outbox)),
+                100 * c->fill_since_shown);
+    fflush(stderr);
+    c->shown_ns = now;
+    c->taken_since_shown = 0;
+    c->fill_since_shown = 0;
+}
+
+static void take_process(void *drain, const struct kymo_event_process *e, size_t bytes)
+{
+    drain_process_event(drain, e, bytes);
+}
+
+static void take_process_events(struct capture *c)
+{
+    struct session_process_counts n;
+
+    session_take_process(c->session, take_process, c->drain);
+    session_process_counts(c->session, &n);
+    drain_process_counts(c->drain, n.seen, n.filtered, n.dropped_ring);
+}
+
+static void adapt_sleep(struct capture *c, double fill)
+{
+    const double factor = fill > 0 ? FILL_WANTED / fill : 2;
+    const double next = (double)c->sleep_ns * (factor < 0.25 ? 0.25 : factor > 2 ? 2 : factor);
+
+    c->sleep_ns = next < SLEEP_NS_MIN ? SLEEP_NS_MIN : next > SLEEP_NS_MAX ? SLEEP_NS_MAX : (uint64_t)next;
+}
+
+static kymo_status turn(struct capture *c, struct kymo_err *err)
+{
+    struct drain_totals t;
+    uint32_t taken;
+    const uint64_t now = host_mono_ns();
+
+    take_process_events(c);
+    KYMO_TRY(drain_poll(c->drain, now, &taken, err));
+    drain_totals(c->drain, &t);
+    c->taken_since_shown += taken;
+    c->fill_since_shown = t.ring_fill > c->fill_since_shown ? t.ring_fill : c->fill_since_shown;
+    adapt_sleep(c, t.ring_fill);
+    check_bounds(c, now);
+    show_progress(c, now, false);
+    if (c->o->duration_ns && now - c->started_ns >= c->o->duration_ns)
+        stop_for(c, CAPTURE_DURATION);
+    return outbox_status(c->outbox, err);
+}
+
+static kymo_status run(struct capture *c, struct kymo_err *err)
+{
+    struct pollfd fds[CONTROL_POLLFDS_MAX + 1];
+
+    while (!c->ending) {
+        nfds_t n = c->control ? control_pollfds(c->control, fds) : 0;
+        fds[n++] = (struct pollfd){.fd = c->signals, .events = POLLIN};
+        const struct timespec wait = {.tv_nsec = (long)c->sleep_ns};
+        if (ppoll(fds, n, &wait, NULL) > 0) {
+            serve_signals(c);
+            if (c->control)
+                control_serve(c->control, take_mark, c);
+        }
+        KYMO_TRY(turn(c, err));
+    }
+    return KYMO_OK;
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+static void write_unfinished(struct capture *c, uint64_t now)
+{
+    const uint32_t *tids;
+    const size_t n = drain_tasks(c->drain, &tids);
+    struct kymo_slot slot;
+    uint64_t nr, arg[6];
+
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t pid = drain_task_pid(c->drain, tids[i]);
+        if (pid && session_slot(c->session, tids[i], &slot) && slot.entered_ns &&
+            !(slot.state & KYMO_SLOT_REJECTED) && host_blocked_call(pid, tids[i], &nr, arg) &&
+            nr < KYMO_CALLS_MAX && c->o->session.wanted_native[nr])
+            drain_unfinished(c->drain, tids[i], slot.entered_ns, now, nr, arg);
+    }
+}
+
+static kymo_status finish(struct capture *c, struct kymo_err *err)
+{
+    session_detach(c->session);
+    take_process_events(c);
+    KYMO_TRY(drain_rest(c->drain, err));
+    const uint64_t now = host_mono_ns();
+    write_unfinished(c, now);
+    drain_finish(c->drain, now);
+    show_progress(c, now, true);
+    return outbox_finish(c->outbox, err);
+}
+
+static void release(struct capture *c, bool failed)
+{
+    if (c->cmd_running && failed) { /* it cannot be recorded, and may still wait for its start */
+        kill(c->spawn.pid, SIGKILL);
+        waitpid(c->spawn.pid, NULL, 0);
+    } else if (c->cmd_running) { /* the recording was stopped first: its command ends with it */
+        kill(c->spawn.pid, SIGTERM);
+    }
+    control_close(c->control);
+    drain_close(c->drain);
+    outbox_close(c->outbox);
+    session_close(c->session);
+    if (c->signals >= 0) {
+        close(c->signals);
+        sigprocmask(SIG_SETMASK, &c->signals_before, NULL);
+    }
+}
+
+kymo_status capture_run(const struct capture_opts *o, struct capture_result *r, struct kymo_err *err)
+{
+    struct capture c = {.o = o, .signals = -1};
+    kymo_status s = start(&c, err);
+
+    if (!s)
+        s = run(&c, err);
+    if (!s)
+        s = finish(&c, err);
+    if (!s) {
+        drain_totals(c.drain, &r->totals);
+        r->end = c.end;
+        r->bytes = outbox_bytes(c.outbox);
+        r->elapsed_ns = host_mono_ns() - c.started_ns;
+        r->cpu_ns = host_own_cpu_ns();
+        r->rss_bytes = host_own_rss_bytes();
+        r->cmd_status = c.cmd_status;
+    }
+    release(&c, s != KYMO_OK);
+    return s;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * capture.h: one recording, from the opened output to the END chunk.
+ */
+#ifndef KYMO_RECORD_CAPTURE_H
+#define KYMO_RECORD_CAPTURE_H
+
+#include <stdbool.h>
+
+#include "record/session.h"
+#include "record/drain.h"
+
+struct capture_opts {
+    struct session_opts session;
+    int fd;                 /* output, borrowed */
+    const char *path;       /* for messages; "-" for stdout */
+    uint64_t duration_ns;   /* 0: until stopped */
+    uint64_t max_bytes;     /* stop when the file is that long; 0: no bound */
+    double min_free;        /* stop when the disk has less free, 0..1; 0: no bound */
+    const uint32_t *tree;   /* pids whose trees are recorded */
+    size_t n_tree;
+    char *const *cmd;       /* argv of the command to run; NULL: none */
+    const char *what;       /* the command line, for the context table */
+    bool progress;          /* one line on stderr */
+    int zstd_level;
+};
+
+enum capture_end {
+    CAPTURE_STOPPED,  /* a signal asked */
+    CAPTURE_DURATION, /* -d was over */
+    CAPTURE_COMMAND,  /* the command ended */
+    CAPTURE_BOUND,    /* --max-disk or --min-free */
+};
+
+struct capture_result {
+    enum capture_end end;
+    struct drain_totals totals;
+    uint64_t bytes, elapsed_ns, cpu_ns, rss_bytes;
+    int cmd_status; /* as a shell would show it */
+};
+
+/* Record. The file is complete when KYMO_OK comes back, and readable whatever comes back. */
+KYMO_MUST_USE kymo_status capture_run(const struct capture_opts *o, struct capture_result *r, struct kymo_err *err);
+
+#endif

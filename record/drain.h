@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * drain.h: from the rings to rows of tables, in time order, with an account of every call.
+ *
+ * Each poll takes a watermark a little in the past: every record up to it is visible by then, so
+ * the rings can be merged by time. At each whole second the open chunks are cut and a seal is
+ * written: the loss rows of that second, which promise that no older row follows.
+ *
+ * The account of a ring is an identity: seen = stored + filtered + dropped. The rows of running
+ * seconds take `seen` from its parts, because the kernel counts on while we read; the last row,
+ * written after all programs are gone, takes what is left of the kernel's own count. If anything
+ * was ever lost unsaid, the identity breaks there.
+ */
+#ifndef KYMO_RECORD_DRAIN_H
+#define KYMO_RECORD_DRAIN_H
+
+#include <stdbool.h>
+
+#include "format/event.h"
+#include "record/outbox.h"
+
+/* Where records come from: the kernel's rings, or a test's. */
+struct source {
+    void *ctx;
+    uint32_t n_rings;
+    uint64_t ring_bytes; /* of one */
+    uint64_t rings_bytes; /* memory of all, for the cost table */
+    uint32_t n_tids;     /* tids are below */
+    struct kymo_ring_ctl *(*ctl)(void *ctx, uint32_t ring);
+    const uint8_t *(*record)(void *ctx, uint32_t ring, uint64_t pos);
+};
+
+struct drain; /* owned */
+
+struct drain_totals {
+    uint64_t seen, stored, filtered, dropped, late, unread;
+    uint64_t processes;  /* process rows */
+    double ring_fill;    /* highest since the last poll, 0..1 */
+    uint64_t started_ns; /* the capture's first moment */
+};
+
+KYMO_MUST_USE kymo_status drain_open(struct drain **out, const struct source *source, struct outbox *outbox,
+                                     uint64_t now_ns, struct kymo_err *err);
+void drain_close(struct drain *d);
+
+/*
+ * Take what the rings hold up to shortly before now, cut and seal what is due.
+ * returns  records taken; errors: ECORRUPT when a ring breaks its own rules
+ */
+KYMO_MUST_USE kymo_status drain_poll(struct drain *d, uint64_t now_ns, uint32_t *taken, struct kymo_err *err);
+/* After the programs are gone: everything that is left. The last seal follows with drain_finish. */
+KYMO_MUST_USE kymo_status drain_rest(struct drain *d, struct kymo_err *err);
+/* The last seal, its account taken from the kernel's own counts. */
+void drain_finish(struct drain *d, uint64_t now_ns);
+
+/* Rows of the small tables. */
+void drain_process_event(struct drain *d, const struct kymo_event_process *e, size_t bytes);
+/* A thread that existed at the start: its task is known from now on; leaders give a process row. */
+void drain_snapshot(struct drain *d, const struct kymo_event_task *t);
+void drain_fact(struct drain *d, const char *key, const char *value);
+void drain_clock(struct drain *d);
+/* kind: point, begin, end; dur_ns UINT64_MAX: none. */
+void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name, uint64_t dur_ns, uint32_t uid,
+                uint32_t pid);
+/* Counts of the process ring, cumulative, for its loss row. */
+void drain_process_counts(struct drain *d, uint64_t seen, uint64_t filtered, uint64_t dropped);
+/* Threads met so far, and a row for a call that one of them is still in. */
+size_t drain_tasks(const struct drain *d, const uint32_t **tids);
+uint32_t drain_task_pid(const struct drain *d, uint32_t tid);
+void drain_unfinished(struct drain *d, uint32_t tid, uint64_t entered_ns, uint64_t now_ns, uint64_t nr,
+                      const uint64_t arg[6]);
+
+void drain_totals(struct drain *d, struct drain_totals *out);
+
+#endif

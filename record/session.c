@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record/session.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "format/base/size.h"
+#include "format/trace/sysname.h"
+#include "process.skel.h"
+#include "record/host.h"
+#include "syscall.skel.h"
+
+#define SLOTS_MIN 32768u
+#define SLICES_MAX 64u
+#define BPF_LOG_BYTES 65536u
+
+struct session {
+    struct syscall_bpf *calls;
+    struct process_bpf *process;
+    struct ring_buffer *process_ring;
+    struct bpf_link *snapshot;
+    uint32_t n_cpus, n_slices, n_slots;
+    uint8_t *ctl;  /* n_cpus control blocks */
+    uint8_t *data; /* n_cpus * n_slices values of slice_stride bytes */
+    size_t ctl_bytes, data_bytes, slice_stride;
+    session_take take;
+    void *take_ctx;
+};
+
+/* ---- what the kernel side is told of each call ---------------------------------------------- */
+
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return false;
+}
+
+static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
+{
+    static const char *const at_entry[] = {"exit", "exit_group", "rt_sigreturn", "sigreturn"};
+    static const char *const forks[] = {"clone", "clone3", "fork", "vfork"};
+    static const char *const execs[] = {"execve", "execveat"};
+    const struct kymo_sysinfo *i = kymo_sysinfo(arch, nr);
+    uint32_t info = wanted ? KYMO_INFO_WANTED : 0;
+
+    if (!i)
+        return info | 6;
+    info |= i->n_args & 7u;
+    info |= (uint32_t)(i->path + 1) << 4 | (uint32_t)(i->path2 + 1) << 7;
+    if (i->addr >= 0)
+        info |= (uint32_t)(i->addr + 1) << 10 | (uint32_t)i->addrlen << 13 |
+                (i->addrlen_is_pointer ? KYMO_INFO_LEN_POINTER : 0);
+    if (is_one_of(i->name, at_entry, KYMO_COUNT_OF(at_entry)))
+        info |= KYMO_INFO_AT_ENTRY;
+    if (is_one_of(i->name, forks, KYMO_COUNT_OF(forks)))
+        info |= KYMO_INFO_FORKS;
+    if (is_one_of(i->name, execs, KYMO_COUNT_OF(execs)))
+        info |= KYMO_INFO_EXECS;
+    return info;
+}
+
+static void set_call_info(struct syscall_bpf *calls, const struct session_opts *o)
+{
+    for (uint32_t nr = 0; nr < KYMO_CALLS_MAX; nr++) {
+        calls->rodata->call_info[0][nr] = pack_call_info(host_arch(), nr, o->wanted_native[nr]);
+        calls->rodata->call_info[1][nr] = pack_call_info(host_arch_compat(), nr, o->wanted_compat[nr]);
+    }
+    calls->rodata->call_info_unknown = 6 | (o->wanted_native[KYMO_CALLS_MAX - 1] ? KYMO_INFO_WANTED : 0);
+}
+
+/* ---- open ----------------------------------------------------------------------------------- */
+
+static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+    (void)level, (void)fmt, (void)args;
+    return 0;
+}
+
+/* Our maps index by the tids of the initial namespace, and the kernel reports those. */
+static kymo_status check_host(struct kymo_err *err)
+{
+    struct stat st;
+
+    if (access("/sys/kernel/btf/vmlinux", R_OK))
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "this kernel shows no type information (/sys/kernel/btf/vmlinux: %s); it needs "
+                         "CONFIG_DEBUG_INFO_BTF, see kymo doctor",
+                         strerror(errno));
+    if (!stat("/proc/self/ns/pid", &st) && st.st_ino != HOST_INIT_PID_NS_INO)
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "this is not the host's own pid namespace; record from the host (or with --pid=host)");
+    return KYMO_OK;
+}
+
+static kymo_status load_failed(int e, const char *what, struct kymo_err *err)
+{
+    if (e == -EPERM || e == -EACCES)
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "the kernel refused to %s: permission denied; run as root or with CAP_BPF and "
+                         "CAP_PERFMON, see kymo doctor",
+                         what);
+    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the kernel refused to %s: %s; see kymo doctor", what,
+                     strerror(-e));
+}
+
+static uint32_t slices_for(uint64_t ring_bytes)
+{
+    uint32_t n = 1;
+
+    while (n < SLICES_MAX && (uint64_t)n << KYMO_SLICE_BITS < ring_bytes)
+        n *= 2;
+    return n;
+}
+
+static kymo_status load_calls(struct session *s, const struct session_opts *o, struct kymo_err *err)
+{
+    s->calls = syscall_bpf__open();
+    if (!s->calls)
+        return load_failed(-errno, "open the syscall programs", err);
+    s->calls->rodata->whom = o->whom;
+    s->calls->rodata->ring_slices = s->n_slices;
+    set_call_info(s->calls, o);
+    bpf_map__set_max_entries(s->calls->maps.slots, s->n_slots);
+    bpf_map__set_max_entries(s->calls->maps.ring_ctl, s->n_cpus);
+    bpf_map__set_max_entries(s->calls->maps.ring_data, s->n_cpus * s->n_slices);
+    const int e = syscall_bpf__load(s->calls);
+    return e ? load_failed(e, "load the syscall programs", err) : KYMO_OK;
+}
+
+/* The process programs keep the slots that the syscall programs read: one map for both. */
+static kymo_status load_process(struct session *s, const struct session_opts *o, struct kymo_err *err)
+{
+    s->process = process_bpf__open();
+    if (!s->process)
+        return load_failed(-errno, "open the process programs", err);
+    s->process->rodata->whom = o->whom;
+    int e = bpf_map__reuse_fd(s->process->maps.slots, bpf_map__fd(s->calls->maps.slots));
+    if (!e)
+        e = bpf_map__reuse_fd(s->process->maps.generation, bpf_map__fd(s->calls->maps.generation));
+    if (!e)
+        e = process_bpf__load(s->process);
+    return e ? load_failed(e, "load the process programs", err) : KYMO_OK;
+}
+
+static kymo_status map_shared(uint8_t **out, size_t *bytes, int fd, size_t n, struct kymo_err *err)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    *bytes = kymo_size_round_up(n, page);
+    void *p = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return load_failed(-errno, "share the rings", err);
+    *out = p;
+    return KYMO_OK;
+}
+
+static int take_process(void *ctx, void *data, size_t bytes)
+{
+    struct session *s = ctx;
+
+    if (bytes >= KYMO_EVENT_PROCESS_FIXED)
+        s->take(s->take_ctx, data, bytes);
+    return 0;
+}
+
+static kymo_status map_rings(struct session *s, struct kymo_err *err)
+{
+    KYMO_TRY(map_shared(&s->ctl, &s->ctl_bytes, bpf_map__fd(s->calls->maps.ring_ctl),
+                        s->n_cpus * sizeof(struct kymo_ring_ctl), err));
+    s->slice_stride = KYMO_SLICE_BYTES + KYMO_SLACK_BYTES;
+    KYMO_TRY(map_shared(&s->data, &s->data_bytes, bpf_map__fd(s->calls->maps.ring_data),
+                        s->slice_stride * s->n_cpus * s->n_slices, err));
+    s->process_ring =
+        ring_buffer__new(bpf_map__fd(s->process->maps.process_ring), take_process, s, NULL);
+    if (!s->process_ring)
+        return load_failed(-errno, "share the process ring", err);
+    return KYMO_OK;
+}
+
+static kymo_status session_load(struct session *s, const struct session_opts *o, struct kymo_err *err)
+{
+    KYMO_TRY(check_host(err));
+    KYMO_TRY(load_calls(s, o, err));
+    KYMO_TRY(load_process(s, o, err));
+    return map_rings(s, err);
+}
+
+kymo_status session_open(struct session **out, const struct session_opts *o, struct kymo_err *err)
+{
+    struct session *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    libbpf_set_print(quiet_libbpf);
+    libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+    const int cpus = libbpf_num_possible_cpus();
+    s->n_cpus = cpus > 0 ? (uint32_t)cpus : 1;
+    s->n_slices = slices_for(o->ring_bytes);
+    const uint32_t pid_max = host_pid_max();
+    s->n_slots = pid_max + 1 > SLOTS_MIN ? pid_max + 1 : SLOTS_MIN;
+    const kymo_status status = session_load(s, o, err);
+    if (status) {
+        session_close(s);
+        return status;
+    }
+    *out = s;
+    return KYMO_OK;
+}
+
+kymo_status session_attach(struct session *s, struct kymo_err *err)
+{
+    /* Process events first: a birth that is missed leaves a slot with its predecessor's answer. */
+    bpf_program__set_autoattach(s->process->progs.snapshot, false);
+    int e = process_bpf__attach(s->process);
+    if (e)
+        return load_failed(e, "attach to the process tracepoints", err);
+    e = syscall_bpf__attach(s->calls);
+    return e ? load_failed(e, "attach to the syscall tracepoints", err) : KYMO_OK;
+}
+
+void session_detach(struct session *s)
+{
+    syscall_bpf__detach(s->calls);
+    process_bpf__detach(s->process);
+    /* A program that was entered before may still be writing; preemption is off inside, so it
+     * leaves within microseconds. Wait until heads stand still. */
+    for (int calm = 0, i = 0; calm < 3 && i < 100; i++) {
+        uint64_t before = 0, after = 0;
+        for (uint32_t c = 0; c < s->n_cpus; c++)
+            before += __atomic_load_n(&session_ctl(s, c)->head, __ATOMIC_ACQUIRE);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        for (uint32_t c = 0; c < s->n_cpus; c++)
+            after += __atomic_load_n(&session_ctl(s, c)->head, __ATOMIC_ACQUIRE);
+        calm = before == after ? calm + 1 : 0;
+    }
+}
+
+void session_close(struct session *s)
+{
+    if (!s)
+        return;
+    if (s->ctl)
+        munmap(s->ctl, s->ctl_bytes);
+    if (s->data)
+        munmap(s->data, s->data_bytes);
+    ring_buffer__free(s->process_ring);
+    if (s->snapshot)
+        bpf_link__destroy(s->snapshot);
+    process_bpf__destroy(s->process);
+    syscall_bpf__destroy(s->calls);
+    free(s);
+}
+
+/* ---- while it runs -------------------------------------------------------------------------- */
+
+uint32_t session_cpus(const struct session *s)
+{
+    return s->n_cpus;
+}
+
+uint64_t session_ring_bytes(const struct session *s)
+{
+    return (uint64_t)s->n_slices << KYMO_SLICE_BITS;
+}
+
+uint64_t session_rings_bytes(const struct session *s)
+{
+    return s->data_bytes + s->ctl_bytes;
+}
+
+struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu)
+{
+    return (struct kymo_ring_ctl *)(void *)(s->ctl + cpu * sizeof(struct kymo_ring_ctl));
+}
+
+const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos)
+{
+    const size_t slice = (size_t)cpu * s->n_slices + ((pos >> KYMO_SLICE_BITS) & (s->n_slices - 1));
+
+    return s->data + slice * s->slice_stride + (pos & (KYMO_SLICE_BYTES - 1));
+}
+
+kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err *err)
+{
+    struct kymo_slot slot = {.state = KYMO_SLOT_MEMBER};
+
+    if (tid >= s->n_slots || bpf_map_update_elem(bpf_map__fd(s->calls->maps.slots), &tid, &slot, BPF_ANY))
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot select thread %u: %s", tid, strerror(errno));
+    return KYMO_OK;
+}
+
+bool session_slot(const struct session *s, uint32_t tid, struct kymo_slot *out)
+{
+    return tid < s->n_slots && !bpf_map_lookup_elem(bpf_map__fd(s->calls->maps.slots), &tid, out);
+}
+
+uint32_t session_slots(const struct session *s)
+{
+    return s->n_slots;
+}
+
+uint32_t session_take_process(struct session *s, session_take take, void *ctx)
+{
+    s->take = take;
+    s->take_ctx = ctx;
+    const int n = ring_buffer__consume(s->process_ring);
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+void session_process_counts(const struct session *s, struct session_process_counts *out)
+{
+    struct session_process_counts *per_cpu = calloc(s->n_cpus, sizeof(*per_cpu));
+    const uint32_t zero = 0;
+
+    memset(out, 0, sizeof(*out));
+    if (per_cpu && !bpf_map_lookup_elem(bpf_map__fd(s->process->maps.process_counts), &zero, per_cpu))
+        for (uint32_t c = 0; c < s->n_cpus; c++) {
+            out->seen += per_cpu[c].seen;
+            out->stored += per_cpu[c].stored;
+            out->filtered += per_cpu[c].filtered;
+            out->dropped_ring += per_cpu[c].dropped_ring;
+        }
+    free(per_cpu);
+}
+
+kymo_status session_snapshot(struct session *s, session_task take, void *ctx, struct kymo_err *err)
+{
+    if (!s->snapshot)
+        s->snapshot = bpf_program__attach_iter(s->process->progs.snapshot, NULL);
+    if (!s->snapshot)
+        return load_failed(-errno, "list the tasks", err);
+    const int fd = bpf_iter_create(bpf_link__fd(s->snapshot));
+    if (fd < 0)
+        return load_failed(-errno, "list the tasks", err);
+    struct kymo_event_task buf[64];
+    size_t have = 0;
+    for (;;) {
+        const ssize_t n = read(fd, (uint8_t *)buf + have, sizeof(buf) - have);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+        const size_t whole = have / sizeof(buf[0]);
+        for (size_t i = 0; i < whole; i++)
+            take(ctx, &buf[i]);
+        have -= whole * sizeof(buf[0]);
+        memmove(buf, buf + whole, have);
+    }
+    close(fd);
+    return KYMO_OK;
+}

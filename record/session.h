@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * session.h: our programs in the kernel, from open to detach, and the memory they share with us.
+ */
+#ifndef KYMO_RECORD_SESSION_H
+#define KYMO_RECORD_SESSION_H
+
+#include <stdbool.h>
+
+#include "format/base/err.h"
+#include "format/event.h"
+
+struct session; /* owned */
+
+struct session_opts {
+    struct kymo_whom whom;
+    uint64_t ring_bytes; /* a CPU; rounded up to a power of two of slices */
+    const uint8_t *wanted_native, *wanted_compat; /* [KYMO_CALLS_MAX] nonzero: record; borrowed for the call */
+};
+
+/*
+ * Load the programs; nothing runs yet.
+ *
+ * errors  EHOST, with what is missing and what to try: no BTF, no permission, another pid namespace
+ */
+KYMO_MUST_USE kymo_status session_open(struct session **out, const struct session_opts *o, struct kymo_err *err);
+/* Attach: from now on calls and process events arrive. */
+KYMO_MUST_USE kymo_status session_attach(struct session *s, struct kymo_err *err);
+/* Detach and wait until no program runs any more; what lies in the rings stays readable. */
+void session_detach(struct session *s);
+void session_close(struct session *s);
+
+uint32_t session_cpus(const struct session *s);
+uint64_t session_ring_bytes(const struct session *s); /* of one CPU */
+/* The control block of one CPU's ring, shared with the kernel. */
+struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu);
+/* The bytes of the record at position pos (bytes ever consumed) of a CPU's ring. */
+const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos);
+
+/* Make a thread a member of the chosen trees: it and its children are recorded. */
+KYMO_MUST_USE kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err *err);
+
+/* The slot of a thread, for calls that are still running at the end; false when out of range. */
+bool session_slot(const struct session *s, uint32_t tid, struct kymo_slot *out);
+uint32_t session_slots(const struct session *s);
+
+/* Hand each waiting process event to take(). Returns how many. */
+typedef void (*session_take)(void *ctx, const struct kymo_event_process *e, size_t bytes);
+uint32_t session_take_process(struct session *s, session_take take, void *ctx);
+
+struct session_process_counts {
+    uint64_t seen, stored, filtered, dropped_ring;
+};
+void session_process_counts(const struct session *s, struct session_process_counts *out);
+/* Kernel memory that the rings take, all CPUs. */
+uint64_t session_rings_bytes(const struct session *s);
+
+/* Each thread that exists now and is chosen, as struct kymo_event_task, to take(). */
+typedef void (*session_task)(void *ctx, const struct kymo_event_task *t);
+KYMO_MUST_USE kymo_status session_snapshot(struct session *s, session_task take, void *ctx, struct kymo_err *err);
+
+#endif
