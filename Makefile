@@ -35,12 +35,14 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) '$(2)';)
 OPT_release := -O2 -g
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPT_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined
 OPT         := $(OPT_$(FLAVOUR))
 $(if $(OPT),,$(error FLAVOUR is release, asan or tsan, not "$(FLAVOUR)"))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wmissing-prototypes $(if $(filter true,$(CI)),-Werror)
-# OpenMP's own runtime is not built for tsan, which would report it: there the loops run on one thread.
-OPENMP := $(if $(filter tsan,$(FLAVOUR)),-Wno-unknown-pragmas,-fopenmp)
+# OpenMP's own runtime is not built for tsan, which would report it, and clang's is not at hand:
+# there the loops run on one thread.
+OPENMP := $(if $(filter tsan fuzz,$(FLAVOUR)),-Wno-unknown-pragmas,-fopenmp)
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -ffp-contract=off -ffile-prefix-map=$(CURDIR)=. -I.
 CFLAGS ?=
 ALL_CFLAGS = $(BASE_CFLAGS) $(OPENMP) $(OPT) $(PKG_CFLAGS) $(CFLAGS)
@@ -105,7 +107,8 @@ REPLAY_FUZZ := $(if $(wildcard tests/fuzz/replay_main.c),$(FUZZ_C:tests/fuzz/%.c
 MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 
-.PHONY: all unit check demo setup asan tsan lint fmt man fuzz noheaders install uninstall clean left-out
+.PHONY: all unit check demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -172,6 +175,71 @@ $(B)/gen/%.bpf.o: bpf/%.bpf.c
 	$(Q)$(STRIP_BPF) -g $@
 $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 	$(call say,skel,$@)$(BPFTOOL) gen skeleton $< > $@
+
+# -- what one runs -----------------------------------------------------------------------------
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+setup:
+	./setup.sh build check demo
+
+# What is installed by setup is only seen by a make that starts after it.
+check:
+	./setup.sh build check
+	$(MAKE) -j$(JOBS) all unit
+	$(MAKE) -j$(JOBS) FLAVOUR=asan unit
+	tests/run.sh
+
+demo:
+	./setup.sh build demo
+	$(MAKE) -j$(JOBS) all
+	./datasets/demo.sh
+
+asan tsan:
+	$(MAKE) -j$(JOBS) FLAVOUR=$@ all unit
+
+lint: all
+	tests/run.sh lint
+
+fmt:
+	$(Q)clang-format -i $(shell tests/lint/format.sh --list)
+
+man: all
+	tests/lint/man.sh --write
+
+noheaders:
+	tests/lint/noheaders.sh
+
+TIME_S ?= 60
+fuzz:
+	$(if $(FUZZ),,$(error make fuzz FUZZ=NAME, one of $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_C))))
+	$(MAKE) -j$(JOBS) FLAVOUR=fuzz CC=$(CLANG) fuzzer
+	@mkdir -p build/fuzz/found/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
+	build/fuzz/fuzz_$(FUZZ) -max_total_time=$(TIME_S) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+	  -artifact_prefix=build/fuzz/crash-$(FUZZ)- build/fuzz/found/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
+fuzzer: $(B)/fuzz_$(FUZZ)
+$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(filter-out %/librecord.a,$(FOLDER_LIBS)) $(LIB)
+	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_BLAS) $(LIBS_TRACE)
+
+MAN_PAGES = $(wildcard format/kymo.1 $(MAIN_C:.c=.1))
+D := $(DESTDIR)$(prefix)
+install: all
+	install -d $(D)/bin $(D)/include $(D)/lib/pkgconfig $(D)/share/man/man1 \
+	  $(D)/share/bash-completion/completions $(D)/share/zsh/site-functions
+	install -m 755 $(MAINS) $(D)/bin
+	install -m 644 format/kymo.h $(D)/include
+	install -m 644 $(LIB) $(D)/lib
+	install -m 644 $(MAN_PAGES) $(D)/share/man/man1
+	printf '%s\n' 'prefix=$(prefix)' 'Name: kymo' 'Description: captures of what a Linux host did' 'Version: $(VERSION)' \
+	  'Requires: libzstd libxxhash jansson' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lkymo -lm -lpthread' \
+	  > $(D)/lib/pkgconfig/kymo.pc
+	$(B)/bin/kymo --completion bash > $(D)/share/bash-completion/completions/kymo
+	$(B)/bin/kymo --completion zsh > $(D)/share/zsh/site-functions/_kymo
+
+uninstall:
+	rm -f $(addprefix $(D)/bin/,$(notdir $(MAINS))) $(addprefix $(D)/share/man/man1/,$(notdir $(MAN_PAGES))) \
+	  $(D)/include/kymo.h $(D)/lib/libkymo.a $(D)/lib/pkgconfig/kymo.pc \
+	  $(D)/share/bash-completion/completions/kymo $(D)/share/zsh/site-functions/_kymo
 
 clean:
 	rm -rf build
