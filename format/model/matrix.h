@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * matrix.h: a dense matrix with named columns, and what is known of its rows. Values are double,
+ * row-major; a float input is widened exactly.
+ */
+#ifndef KYMO_MODEL_MATRIX_H
+#define KYMO_MODEL_MATRIX_H
+
+#include "format/base/arena.h"
+#include "format/base/bytes.h"
+#include "format/model/feature.h"
+
+#define KYMO_MATRIX_COLUMNS_MAX 16384u
+#define KYMO_MATRIX_BYTES_MAX ((size_t)16 << 30)
+
+struct kymo_matrix_column {
+    const char *name; /* arena */
+    const char *unit; /* arena */
+};
+
+/* What a row is about; matrices from .npy and CSV have none. */
+struct kymo_matrix_row {
+    uint64_t start_ns, dur_ns, real_ns, events;
+    double lost;
+    uint32_t capture;
+    const char *entity; /* arena, equal names are one pointer */
+};
+
+struct kymo_matrix {
+    struct kymo_arena arena;
+    size_t n, d;
+    struct kymo_matrix_column *column; /* [d] */
+    int has_names;                     /* columns have names of their own (not of .npy) */
+    double *X;                         /* [n,d] borrowed from values */
+    struct kymo_buf values;
+    struct kymo_matrix_row *row; /* [n] or NULL */
+    struct kymo_buf rows;
+    int has_spec;
+    struct kymo_feature_spec *spec; /* arena, or NULL */
+    struct kymo_span *span;         /* [n_spans] */
+    size_t n_spans;
+    struct kymo_capture_facts *capture; /* [n_captures] */
+    size_t n_captures;
+    char **entity; /* names met, owned array of arena strings */
+    size_t n_entities, cap_entities;
+};
+
+/* On the caller's storage; cap on all it may hold, 0 for the default. */
+void kymo_matrix_init(struct kymo_matrix *m, size_t cap_bytes);
+void kymo_matrix_release(struct kymo_matrix *m);
+
+/* Give it the columns of a spec. errors ELIMIT */
+KYMO_MUST_USE kymo_status kymo_matrix_set_spec(struct kymo_matrix *m,
+                                               const struct kymo_feature_spec *spec,
+                                               struct kymo_err *err);
+/* Append one window; ctx is a struct kymo_matrix * with a spec: a kymo_window_fn. */
+KYMO_MUST_USE kymo_status kymo_matrix_window(void *ctx, const struct kymo_window *w,
+                                             struct kymo_err *err);
+/* Append one row of d values without facts. */
+KYMO_MUST_USE kymo_status kymo_matrix_add(struct kymo_matrix *m, const double *x, struct kymo_err *err);
+/* Make room for n rows at once (from a header that was checked against the input's size). */
+KYMO_MUST_USE kymo_status kymo_matrix_reserve(struct kymo_matrix *m, size_t n, struct kymo_err *err);
+/* Keep what one capture brought, its spans with it. */
+KYMO_MUST_USE kymo_status kymo_matrix_add_capture(struct kymo_matrix *m,
+                                                  const struct kymo_capture_facts *facts,
+                                                  const struct kymo_span *span, size_t n_spans,
+                                                  struct kymo_err *err);
+
+/* NaN and Inf are refused, naming column and row. name is the input's. errors EINPUT */
+KYMO_MUST_USE kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name,
+                                            struct kymo_err *err);
+
+/* XXH3-64 of size, column names and values: the name of the matrix in a model's provenance. */
+uint64_t kymo_matrix_xxh3(const struct kymo_matrix *m);
+
+/*
+ * Read on from an open reader that stands before (or, with first, after taking) its first batch:
+ * tables features, span and capture. errors EINPUT: no such table, another spec, NaN
+ */
+KYMO_MUST_USE kymo_status kymo_matrix_read(struct kymo_matrix *m, kymo_reader *reader,
+                                           const struct kymo_batch *first, const char *name,
+                                           struct kymo_err *err);
+extern const char *const kymo_matrix_tables[];
+extern const size_t kymo_matrix_tables_n;
+
+/* Write as .kymo to fd: tables features (spec in the schema's meta), span, capture. */
+KYMO_MUST_USE kymo_status kymo_matrix_write(const struct kymo_matrix *m, int fd, const char *name,
+                                            struct kymo_err *err);
+
+/* Is row i wholly inside span s? */
+static inline int kymo_row_inside(const struct kymo_matrix_row *r, const struct kymo_span *s)
+{
+    return r->capture == s->capture && r->start_ns >= s->start_ns &&
+           r->start_ns + r->dur_ns <= s->end_ns;
+}
+
+#endif
