@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * filter.c: parse, bind, evaluate. The tree is an array of nodes; names and texts are compared
+ * once a string of the chunk, not once a row.
+ */
+#include "format/trace/filter.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/trace/sysname.h"
+
+enum op { OP_TRUTH, OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_GLOB, OP_NOT_GLOB };
+enum node_kind { NODE_COMPARE, NODE_NOT, NODE_AND, NODE_OR };
+enum source { FROM_COLUMN, FROM_SYSCALL, FROM_ERRNO, FROM_TIME };
+enum unit { UNIT_NONE, UNIT_TIME, UNIT_SIZE };
+
+/* A number as it was written: exact where it is whole. */
+struct number {
+    uint64_t whole; /* magnitude */
+    double real;    /* signed */
+    int is_whole, is_negative;
+    enum unit unit;
+};
+
+struct node {
+    enum node_kind kind;
+    enum op op;
+    uint16_t left, right; /* of NOT, AND, OR */
+    uint32_t at;          /* in the text, for messages */
+    const char *field;    /* arena */
+    const char *text;     /* the value as text, arena */
+    size_t text_bytes;
+    int is_number;
+    struct number number;
+    /* bound */
+    enum source source;
+    uint32_t column, column2;
+    enum kymo_type type;
+    struct number scaled;
+    uint8_t *memo; /* [memo_n] 0 unknown, 1 false, 2 true; by string or key of the batch */
+    size_t memo_cap;
+};
+
+struct kymo_filter {
+    struct kymo_arena arena;
+    const char *text;
+    size_t n_text, at;
+    struct node node[KYMO_FILTER_NODES_MAX];
+    uint16_t n_nodes, root;
+    const struct kymo_schema *schema;
+    const struct kymo_names *names;
+    uint64_t start_ns;
+    const struct kymo_batch *batch;
+};
+
+/* -------- text -------- */
+
+static kymo_status fail_at(const struct kymo_filter *f, size_t at, const char *what,
+                           struct kymo_err *err)
+{
+    const size_t from = at < f->n_text ? at : f->n_text;
+    return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "filter: %s at character %zu%s%.24s", what,
+                     at + 1, from < f->n_text ? ": " : ", its end", f->text + from);
+}
+
+static void skip_space(struct kymo_filter *f)
+{
+    while (f->at < f->n_text && isspace((unsigned char)f->text[f->at]))
+        f->at++;
+}
+
+static int take_sign(struct kymo_filter *f, const char *sign)
+{
+    const size_t n = strlen(sign);
+    skip_space(f);
+    if (f->n_text - f->at < n || memcmp(f->text + f->at, sign, n) != 0)
+        return 0;
+    f->at += n;
+    return 1;
+}
+
+static int ends_word(char c)
+{
+    return !c || isspace((unsigned char)c) || strchr("()!=<>~&|\"'", c);
+}
+
+static kymo_status keep_text(struct kymo_filter *f, const char *s, size_t n, const char **out,
+                             struct kymo_err *err)
+{
+    char *copy = kymo_arena_str(&f->arena, s, n);
+    if (!copy)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "filter: out of memory");
+    *out = copy;
+    return KYMO_OK;
+}
+
+/* "..." or '...': a backslash keeps the quote; in a glob it also reaches the matcher. */
+static kymo_status take_quoted(struct kymo_filter *f, const char **out, size_t *n,
+                               struct kymo_err *err)
+{
+    char copy[KYMO_FILTER_BYTES_MAX];
+    const size_t start = f->at;
+    const char quote = f->text[f->at++];
+    size_t m = 0;
+    while (f->at < f->n_text && f->text[f->at] != quote) {
+        if (f->text[f->at] == '\\' && f->at + 1 < f->n_text && f->text[f->at + 1] == quote)
+            f->at++;
+        copy[m++] = f->text[f->at++];
+    }
+    if (f->at == f->n_text)
+        return fail_at(f, start, "a quote that does not end", err);
+    f->at++;
+    *n = m;
+    return keep_text(f, copy, m, out, err);
+}
+
+static kymo_status take_word(struct kymo_filter *f, const char *what, const char **out,
+                             size_t *n, int *is_quoted, struct kymo_err *err)
+{
+    skip_space(f);
+    const char c = f->at < f->n_text ? f->text[f->at] : '\0';
+    *is_quoted = c == '"' || c == '\'';
+    if (*is_quoted)
+        return take_quoted(f, out, n, err);
+    const size_t start = f->at;
+    while (f->at < f->n_text && !ends_word(f->text[f->at]))
+        f->at++;
+    if (f->at == start)
+        return fail_at(f, start, what, err);
+    *n = f->at - start;
+    return keep_text(f, f->text + start, *n, out, err);
+}
+
+/* -------- numbers -------- */
+
+static uint64_t unit_factor(const char *s, enum unit *unit)
+{
+    static const struct {
+        const char *name;
+        uint64_t factor;
+        enum unit unit;
+    } units[] = {
+        {"", 1, UNIT_NONE},
+        {"ns", 1, UNIT_TIME},
+        {"us", 1000, UNIT_TIME},
+        {"ms", 1000000, UNIT_TIME},
+        {"s", 1000000000, UNIT_TIME},
+        {"m", 60 * (uint64_t)1000000000, UNIT_TIME},
+        {"h", 3600 * (uint64_t)1000000000, UNIT_TIME},
+        {"d", 86400 * (uint64_t)1000000000, UNIT_TIME},
+        {"K", (uint64_t)1 << 10, UNIT_SIZE},
+        {"M", (uint64_t)1 << 20, UNIT_SIZE},
+        {"G", (uint64_t)1 << 30, UNIT_SIZE},
+        {"T", (uint64_t)1 << 40, UNIT_SIZE},
+    };
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (!strcmp(units[i].name, s)) {
+            *unit = units[i].unit;
+            return units[i].factor;
+        }
+    return 0;
+}
+
+static void scale(struct number *v, uint64_t factor)
+{
+    v->real *= (double)factor;
+    if (v->is_whole && __builtin_mul_overflow(v->whole, factor, &v->whole))
+        v->is_whole = 0;
+    /* 1.5ms is whole in ns: small enough doubles say so themselves */
+    if (!v->is_whole && v->real > -9e15 && v->real < 9e15 &&
+        v->real == (double)(int64_t)v->real) {
+        v->is_whole = 1;
+        v->whole = (uint64_t)(v->real < 0 ? -v->real : v->real);
+    }
+}
+
+static int parse_number(const char *s, struct number *v)
+{
+    const char *p = s + (*s == '-');
+    char *end;
+    if (!isdigit((unsigned char)*p))
+        return 0;
+    *v = (struct number){.is_negative = *s == '-'};
+    if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X')) {
+        const size_t digits = strspn(p + 2, "0123456789abcdefABCDEF");
+        if (!digits || digits > 16 || p[2 + digits])
+            return 0;
+        v->whole = strtoull(p, &end, 16);
+        v->is_whole = 1;
+        v->real = (double)v->whole;
+    } else {
+        const size_t digits = strspn(p, "0123456789");
+        v->real = strtod(p, &end);
+        if (digits == (size_t)(end - p) && digits < 20) {
+            v->is_whole = 1;
+            v->whole = strtoull(p, NULL, 10);
+        }
+        const uint64_t factor = unit_factor(end, &v->unit);
+        if (!factor || !(v->real < 1e300))
+            return 0;
+        scale(v, factor);
+    }
+    if (v->is_negative)
+        v->real = -v->real;
+    return 1;
+}
+
+/* -------- parse -------- */
+
+static kymo_status new_node(struct kymo_filter *f, enum node_kind kind, size_t at,
+                            uint16_t *out, struct kymo_err *err)
+{
+    if (f->n_nodes == KYMO_FILTER_NODES_MAX)
+        return fail_at(f, at, "too many terms", err);
+    *out = f->n_nodes++;
+    f->node[*out] = (struct node){.kind = kind, .at = (uint32_t)at};
+    return KYMO_OK;
+}
+
+static enum op take_op(struct kymo_filter *f)
+{
+    static const struct {
+        const char *sign;
+        enum op op;
+    } ops[] = {{"==", OP_EQ}, {"!=", OP_NE}, {"!~", OP_NOT_GLOB}, {"<=", OP_LE},
+               {">=", OP_GE}, {"<", OP_LT},  {">", OP_GT},        {"~", OP_GLOB}};
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+        if (take_sign(f, ops[i].sign))
+            return ops[i].op;
+    return OP_TRUTH;
+}
+
+static kymo_status take_compare(struct kymo_filter *f, uint16_t *out, struct kymo_err *err)
+{
+    size_t n;
+    int is_quoted;
+    skip_space(f);
+    KYMO_TRY(new_node(f, NODE_COMPARE, f->at, out, err));
+    struct node *node = &f->node[*out];
+    KYMO_TRY(take_word(f, "a field is missing", &node->field, &n, &is_quoted, err));
+    node->op = take_op(f);
+    if (node->op == OP_TRUTH) {
+        skip_space(f);
+        if (f->at < f->n_text && f->text[f->at] == '=')
+            return fail_at(f, f->at, "'=' is no comparison, '==' is,", err);
+        return KYMO_OK;
+    }
+    KYMO_TRY(
+        take_word(f, "a value is missing", &node->text, &node->text_bytes, &is_quoted, err));
+    node->is_number = !is_quoted && parse_number(node->text, &node->number);
+    return KYMO_OK;
+}
+
+static kymo_status take_or(struct kymo_filter *f, unsigned depth, uint16_t *out,
+                           struct kymo_err *err);
+
+static kymo_status take_not(struct kymo_filter *f, unsigned depth, uint16_t *out,
+                            struct kymo_err *err)
+{
+    skip_space(f);
+    const size_t at = f->at;
+    if (depth == KYMO_FILTER_DEPTH_MAX)
+        return fail_at(f, at, "too deeply nested", err);
+    if (take_sign(f, "!")) {
+        uint16_t inner;
+        KYMO_TRY(take_not(f, depth + 1, &inner, err));
+        KYMO_TRY(new_node(f, NODE_NOT, at, out, err));
+        f->node[*out].left = inner;
+        return KYMO_OK;
+    }
+    if (!take_sign(f, "("))
+        return take_compare(f, out, err);
+    KYMO_TRY(take_or(f, depth + 1, out, err));
+    return take_sign(f, ")") ? KYMO_OK : fail_at(f, f->at, "a ')' is missing", err);
+}
+
+static kymo_status join(struct kymo_filter *f, enum node_kind kind, uint16_t left,
+                        uint16_t right, uint16_t *out, struct kymo_err *err)
+{
+    KYMO_TRY(new_node(f, kind, f->node[right].at, out, err));
+    f->node[*out].left = left;
+    f->node[*out].right = right;
+    return KYMO_OK;
+}
+
+static kymo_status take_and(struct kymo_filter *f, unsigned depth, uint16_t *out,
+                            struct kymo_err *err)
+{
+    uint16_t left, right;
+    KYMO_TRY(take_not(f, depth, &left, err));
+    while (take_sign(f, "&&")) {
+        KYMO_TRY(take_not(f, depth, &right, err));
+        KYMO_TRY(join(f, NODE_AND, left, right, &left, err));
+    }
+    *out = left;
+    return KYMO_OK;
+}
+
+static kymo_status take_or(struct kymo_filter *f, unsigned depth, uint16_t *out,
+                           struct kymo_err *err)
+{
+    uint16_t left, right;
+    KYMO_TRY(take_and(f, depth, &left, err));
+    while (take_sign(f, "||")) {
+        KYMO_TRY(take_and(f, depth, &right, err));
+        KYMO_TRY(join(f, NODE_OR, left, right, &left, err));
+    }
+    *out = left;
+    return KYMO_OK;
+}
+
+static kymo_status parse(struct kymo_filter *f, const char *text, struct kymo_err *err)
+{
+    const size_t n = strlen(text);
+    if (n >= KYMO_FILTER_BYTES_MAX)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "filter: %zu characters, at most %u are allowed", n,
+                         KYMO_FILTER_BYTES_MAX - 1);
+    KYMO_TRY(keep_text(f, text, n, &f->text, err));
+    f->n_text = n;
+    KYMO_TRY(take_or(f, 0, &f->root, err));
+    skip_space(f);
+    return f->at == n ? KYMO_OK : fail_at(f, f->at, "'&&' or '||' or the end is missing", err);
+}
+
+kymo_status kymo_filter_open(struct kymo_filter **out, const char *text, struct kymo_err *err)
+{
+    struct kymo_filter *f = calloc(1, sizeof(*f));
+    if (!f)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "filter: out of memory");
+    kymo_arena_init(&f->arena, (size_t)1 << 20);
+    const kymo_status s = parse(f, text, err);
+    if (s) {
+        kymo_filter_close(f);
+        return s;
+    }
+    *out = f;
+    return KYMO_OK;
+}
+
+void kymo_filter_close(struct kymo_filter *f)
+{
+    if (!f)
+        return;
+    for (uint16_t i = 0; i < f->n_nodes; i++)
+        free(f->node[i].memo);
+    kymo_arena_release(&f->arena);
+    free(f);
+}
+
+/* -------- bind -------- */
+
+size_t kymo_filter_derived(const struct kymo_schema *s, const char **names, size_t max)
+{
+    size_t n = 0;
+    const int ret = kymo_schema_column(s, "ret");
+    if (n < max && kymo_schema_column(s, "arch") >= 0 && kymo_schema_column(s, "nr") >= 0 &&
+        kymo_schema_column(s, "syscall") < 0)
+        names[n++] = "syscall";
+    if (n < max && ret >= 0 && s->column[ret].type == KYMO_T_I64 &&
+        kymo_schema_column(s, "errno") < 0)
+        names[n++] = "errno";
+    if (n < max && kymo_schema_ts(s) >= 0 && kymo_schema_column(s, "time") < 0)
+        names[n++] = "time";
+    return n;
+}
+
+static kymo_status no_field(const struct kymo_filter *f, const struct node *node,
+                            struct kymo_err *err)
+{
+    char list[320];
+    size_t n = 0;
+    const char *derived[4];
+    const size_t n_derived = kymo_filter_derived(f->schema, derived, 4);
+    list[0] = '\0';
+    for (size_t i = 0; i < f->schema->n_columns + n_derived && n + 8 < sizeof(list); i++) {
+        const char *name = i < n_derived ? derived[i] : f->schema->column[i - n_derived].name;
+        const int m = snprintf(list + n, sizeof(list) - n, "%s%s", i ? " " : "", name);
+        n += m > 0 ? (size_t)m : 0;
+    }
+    return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                     "filter: table %s has no field '%s' (character %u); it has %s",
+                     f->schema->table, node->field, node->at + 1, list);
+}
+
+static int is_derived(const struct kymo_filter *f, const char *name)
+{
+    const char *derived[4];
+    const size_t n = kymo_filter_derived(f->schema, derived, 4);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(derived[i], name))
+            return 1;
+    return 0;
+}
+
+static kymo_status bind_field(struct kymo_filter *f, struct node *node, const char **unit,
+                              struct kymo_err *err)
+{
+    const int c = kymo_schema_column(f->schema, node->field);
+    *unit = "";
+    if (c >= 0) {
+        node->source = FROM_COLUMN;
+        node->column = (uint32_t)c;
+        node->type = (enum kymo_type)f->schema->column[c].type;
+        *unit = f->schema->column[c].unit;
+        return KYMO_OK;
+    }
+    if (!is_derived(f, node->field))
+        return no_field(f, node, err);
+    if (!strcmp(node->field, "syscall")) {
+        node->source = FROM_SYSCALL;
+        node->column = (uint32_t)kymo_schema_column(f->schema, "arch");
+        node->column2 = (uint32_t)kymo_schema_column(f->schema, "nr");
+        node->type = KYMO_T_STR;
+    } else if (!strcmp(node->field, "errno")) {
+        node->source = FROM_ERRNO;
+        node->column = (uint32_t)kymo_schema_column(f->schema, "ret");
+        node->type = KYMO_T_U64;
+    } else {
+        node->source = FROM_TIME;
+        node->column = (uint32_t)kymo_schema_ts(f->schema);
+        node->type = KYMO_T_I64;
+        *unit = "ns";
+    }
+    return KYMO_OK;
+}
+
+static kymo_status bind_value(struct kymo_filter *f, struct node *node, const char *unit,
+                              struct kymo_err *err)
+{
+    const int is_glob = node->op == OP_GLOB || node->op == OP_NOT_GLOB;
+    if (node->op == OP_TRUTH)
+        return KYMO_OK;
+    if (node->type == KYMO_T_STR)
+        return KYMO_OK;
+    if (is_glob)
+        return fail_at(f, node->at, "'~' is for texts, and this field is a number,", err);
+    node->scaled = node->number;
+    if (!node->is_number && node->source == FROM_ERRNO) {
+        const int e = kymo_errno_value(node->text);
+        if (e < 0)
+            return fail_at(f, node->at, "no errno has this name", err);
+        node->scaled = (struct number){.whole = (uint64_t)e, .real = e, .is_whole = 1};
+        return KYMO_OK;
+    }
+    if (!node->is_number)
+        return fail_at(f, node->at, "this field is a number and its value is not", err);
+    const int is_time = !strcmp(unit, "ns");
+    if (node->number.unit == UNIT_TIME && !is_time)
+        return fail_at(f, node->at, "this field is no time, its value is", err);
+    if (node->number.unit == UNIT_SIZE && is_time)
+        return fail_at(f, node->at, "this field is a time, its value is a size", err);
+    if (node->number.unit == UNIT_NONE && is_time)
+        scale(&node->scaled, 1000000000u);
+    return KYMO_OK;
+}
+
+kymo_status kymo_filter_bind(struct kymo_filter *f, const struct kymo_schema *s,
+                             const struct kymo_names *names, uint64_t start_ns,
+                             struct kymo_err *err)
+{
+    f->schema = s;
+    f->names = names;
+    f->start_ns = start_ns;
+    f->batch = NULL;
+    for (uint16_t i = 0; i < f->n_nodes; i++) {
+        const char *unit;
+        if (f->node[i].kind != NODE_COMPARE)
+            continue;
+        KYMO_TRY(bind_field(f, &f->node[i], &unit, err));
+        KYMO_TRY(bind_value(f, &f->node[i], unit, err));
+    }
+    return KYMO_OK;
+}
+
+void kymo_filter_need(const struct kymo_filter *f, uint8_t *want)
+{
+    for (uint16_t i = 0; i < f->n_nodes; i++) {
+        if (f->node[i].kind != NODE_COMPARE)
+            continue;
+        want[f->node[i].column] = 1;
+        if (f->node[i].source == FROM_SYSCALL)
+            want[f->node[i].column2] = 1;
+    }
+}
+
+/* -------- evaluate -------- */
+
+int kymo_glob(const char *pattern, size_t pattern_bytes, const char *s, size_t n)
+{
+    size_t p = 0, i = 0, star = SIZE_MAX, star_at = 0;
+    while (i < n) {
+        const int is_escape = p + 1 < pattern_bytes && pattern[p] == '\\';
+        if (p < pattern_bytes && pattern[p] == '*') {
+            star = ++p;
+            star_at = i;
+        } else if (p < pattern_bytes && (is_escape ? pattern[p + 1] == s[i]
+                                                   : pattern[p] == '?' || pattern[p] == s[i])) {
+            p += is_escape ? 2 : 1;
+            i++;
+        } else if (star != SIZE_MAX) {
+            p = star;
+            i = ++star_at;
+        } else {
+            return 0;
+        }
+    }
+    while (p < pattern_bytes && pattern[p] == '*')
+        p++;
+    return p == pattern_bytes;
+}
+
+static int by_order(enum op op, int order)
+{
+    switch (op) {
+    case OP_EQ:
+        return order == 0;
+    case OP_NE:
+        return order != 0;
+    case OP_LT:
+        return order < 0;
+    case OP_LE:
+        return order <= 0;
+    case OP_GT:
+        return order > 0;
+    default:
+        return order >= 0;
+    }
+}
+
+static int match_text(const struct node *node, const char *s, size_t n)
+{
+    if (node->op == OP_TRUTH)
+        return n > 0;
+    if (node->op == OP_GLOB || node->op == OP_NOT_GLOB)
+        return kymo_glob(node->text, node->text_bytes, s, n) == (node->op == OP_GLOB);
+    const size_t m = n < node->text_bytes ? n : node->text_bytes;
+    const int order = m ? memcmp(s, node->text, m) : 0;
+    return by_order(node->op, order ? order : (n > node->text_bytes) - (n < node->text_bytes));
+}
+
+static int order_u64(uint64_t a, const struct number *v)
+{
+    if (v->is_negative && v->whole)
+        return 1;
+    return (a > v->whole) - (a < v->whole);
+}
+
+static int order_i64(int64_t a, const struct number *v)
+{
+    if (a >= 0)
+        return order_u64((uint64_t)a, v);
+    if (!v->is_negative)
+        return -1;
+    const uint64_t magnitude = -(uint64_t)a;
+    return (magnitude < v->whole) - (magnitude > v->whole);
+}
+
+static int match_number(const struct node *node, enum kymo_type type, uint64_t lane)
+{
+    const struct number *v = &node->scaled;
+    const double real = kymo_lane_f64(type, lane);
+    if (node->op == OP_TRUTH)
+        return real < 0 || real > 0;
+    if (v->is_whole && type == KYMO_T_U64)
+        return by_order(node->op, order_u64(lane, v));
+    if (v->is_whole && type == KYMO_T_I64)
+        return by_order(node->op, order_i64((int64_t)lane, v));
+    if (real != real)
+        return node->op == OP_NE;
+    return by_order(node->op, (real > v->real) - (real < v->real));
+}
+
+static int match_syscall(const struct kymo_filter *f, const struct node *node, uint32_t row)
+{
+    char number[24];
+    const uint64_t arch = kymo_batch_u64(f->batch, node->column, row);
+    const uint64_t nr = kymo_batch_u64(f->batch, node->column2, row);
+    const char *name = kymo_names_call(f->names, arch, nr);
+    if (!name) {
+        (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)nr);
+        name = number;
+    }
+    return match_text(node, name, strlen(name));
+}
+
+/* The memo cell of a row, where texts come round again; NULL where they need not. */
+static uint8_t *memo_cell(const struct kymo_filter *f, const struct node *node, uint32_t row)
+{
+    if (!node->memo)
+        return NULL;
+    if (node->source == FROM_SYSCALL)
+        return f->batch->key ? &node->memo[f->batch->key[row]] : NULL;
+    return &node->memo[kymo_batch_lane(f->batch, node->column, row)];
+}
+
+static int match_cell(const struct kymo_filter *f, const struct node *node, uint32_t row)
+{
+    const struct kymo_batch *b = f->batch;
+    uint32_t n;
+    if (node->source == FROM_SYSCALL)
+        return match_syscall(f, node, row);
+    const char *s = kymo_batch_str(b, node->column, row, &n);
+    return match_text(node, s, n);
+}
+
+static int match_compare(const struct kymo_filter *f, const struct node *node, uint32_t row)
+{
+    const struct kymo_batch *b = f->batch;
+    if (!kymo_batch_present(b, node->column, row))
+        return 0;
+    if (node->type == KYMO_T_STR) {
+        uint8_t *memo = memo_cell(f, node, row);
+        if (memo && *memo)
+            return *memo == 2;
+        const int yes = match_cell(f, node, row);
+        if (memo)
+            *memo = yes ? 2 : 1;
+        return yes;
+    }
+    const uint64_t lane = kymo_batch_lane(b, node->column, row);
+    if (node->source == FROM_ERRNO) {
+        const int64_t ret = (int64_t)lane;
+        return ret < 0 && ret >= -4095 && match_number(node, KYMO_T_U64, (uint64_t)-ret);
+    }
+    if (node->source == FROM_TIME)
+        return match_number(node, KYMO_T_I64, lane - f->start_ns);
+    return match_number(node, node->type, lane);
+}
+
+kymo_status kymo_filter_begin(struct kymo_filter *f, const struct kymo_batch *b,
+                              struct kymo_err *err)
+{
+    f->batch = b;
+    for (uint16_t i = 0; i < f->n_nodes; i++) {
+        struct node *node = &f->node[i];
+        if (node->kind != NODE_COMPARE || node->type != KYMO_T_STR)
+            continue;
+        const size_t n = node->source == FROM_SYSCALL ? KYMO_CHUNK_KEYS_MAX : b->str.n;
+        if (n > node->memo_cap) {
+            free(node->memo);
+            node->memo_cap = 0;
+            node->memo = malloc(n);
+            if (!node->memo)
+                return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "filter: out of memory");
+            node->memo_cap = n;
+        }
+        memset(node->memo, 0, n);
+    }
+    return KYMO_OK;
+}
+
+/* As deep as there are terms, of which there are at most KYMO_FILTER_NODES_MAX. */
+static int match(struct kymo_filter *f, uint16_t i, uint32_t row)
+{
+    const struct node *node = &f->node[i];
+    switch (node->kind) {
+    case NODE_COMPARE:
+        return match_compare(f, node, row);
+    case NODE_NOT:
+        return !match(f, node->left, row);
+    case NODE_AND:
+        return match(f, node->left, row) && match(f, node->right, row);
+    default:
+        return match(f, node->left, row) || match(f, node->right, row);
+    }
+}
+
+int kymo_filter_match(struct kymo_filter *f, uint32_t row)
+{
+    return match(f, f->root, row);
+}
