@@ -48,7 +48,8 @@ struct kymo_reader {
     const char **selected; /* NULL: all tables */
     size_t n_selected;
     struct ask *ask;
-    uint64_t since_ns, until_ns;
+    uint64_t since_ns, until_ns, start_ns;
+    int has_start, has_batch;
     struct kymo_chunk_header header;
     struct kymo_batch batch;
     int is_over, is_complete;
@@ -288,6 +289,16 @@ uint64_t kymo_reader_size(const kymo_reader *r)
     return r->size_bytes;
 }
 
+uint64_t kymo_reader_start_ns(const kymo_reader *r)
+{
+    return r->start_ns;
+}
+
+const struct kymo_batch *kymo_reader_batch(const kymo_reader *r)
+{
+    return r->has_batch ? &r->batch : NULL;
+}
+
 size_t kymo_reader_schemas(const kymo_reader *r)
 {
     return r->n_known;
@@ -454,6 +465,10 @@ static kymo_status count_data(struct kymo_reader *r, struct known **out, struct 
                          "rows of a table that the file has not described");
     k->rows += r->header.n_rows;
     k->chunks++;
+    if (k->has_ts && !r->has_start) {
+        r->start_ns = r->header.ts_min_ns;
+        r->has_start = 1;
+    }
     *out = k;
     return KYMO_OK;
 }
@@ -533,6 +548,8 @@ static kymo_status skim(struct kymo_reader *r, const char **table, int verify,
                         struct kymo_err *err)
 {
     struct known *k = NULL;
+    struct kymo_bytes body;
+    r->has_batch = 0;
     switch (r->header.kind) {
     case KYMO_CHUNK_SCHEMA:
         KYMO_TRY(take_schema(r, &k, err));
@@ -542,12 +559,11 @@ static kymo_status skim(struct kymo_reader *r, const char **table, int verify,
         break;
     case KYMO_CHUNK_DATA:
         KYMO_TRY(count_data(r, &k, err));
-        KYMO_TRY(verify ? take_data(r, k, err) : skip_body(r, err));
+        r->has_batch = verify || (r->selected && k->is_selected);
+        KYMO_TRY(r->has_batch ? take_data(r, k, err) : skip_body(r, err));
         break;
-    default: {
-        struct kymo_bytes body;
+    default:
         KYMO_TRY(verify ? take_body(r, &body, err) : skip_body(r, err));
-    }
     }
     *table = k ? k->schema->table : NULL;
     return KYMO_OK;

@@ -21,14 +21,20 @@ int kymo_reader_complete(const kymo_reader *r);
 uint64_t kymo_reader_at(const kymo_reader *r);
 uint64_t kymo_reader_size(const kymo_reader *r);
 
+/* Time of the first chunk that has times: what "since the start" counts from; 0 before it. */
+uint64_t kymo_reader_start_ns(const kymo_reader *r);
+
 /*
  * The next chunk by its header alone, body skipped (for info and check).
  * table out, borrowed: name of its table, NULL for END; h out; done out: 1 at the end of the file.
- * verify != 0 also reads the body and checks its checksum, and decodes data.
+ * verify != 0 also reads the body and checks its checksum, and decodes data. Without it, tables
+ * that kymo_reader_select() named are decoded all the same: kymo_reader_batch() has them.
  */
 KYMO_MUST_USE kymo_status kymo_reader_skim(kymo_reader *r, struct kymo_chunk_header *h,
                                            const char **table, int verify, int *done,
                                            struct kymo_err *err);
+/* Rows of the chunk that kymo_reader_skim() came past, NULL where it did not decode them. */
+const struct kymo_batch *kymo_reader_batch(const kymo_reader *r);
 /* Schemas met so far. */
 size_t kymo_reader_schemas(const kymo_reader *r);
 const struct kymo_schema *kymo_reader_schema(const kymo_reader *r, size_t i);
