@@ -223,18 +223,22 @@ static int help_verb(const char *folder, const char *verb)
 static const char bash_script[] =
     "# kymo: completion for bash, from each verb's own option table\n"
     "_kymo() {\n"
-    "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}\n"
+    "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} "
+    "verb=${COMP_WORDS[1]}\n"
     "    local table choices\n"
     "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
-    "        COMPREPLY=($(compgen -W \"help $(\"${COMP_WORDS[0]}\" --list 2>/dev/null)\" -- \"$cur\"))\n"
+    "        COMPREPLY=($(compgen -W \"help $(\"${COMP_WORDS[0]}\" --list 2>/dev/null)\" -- "
+    "\"$cur\"))\n"
     "        return\n"
     "    fi\n"
     "    if [ \"$verb\" = help ]; then\n"
-    "        COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" --list 2>/dev/null)\" -- \"$cur\"))\n"
+    "        COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" --list 2>/dev/null)\" -- "
+    "\"$cur\"))\n"
     "        return\n"
     "    fi\n"
     "    table=$(\"${COMP_WORDS[0]}\" \"$verb\" --help=words 2>/dev/null)\n"
-    "    choices=$(awk -F'\\t' -v o=\"$prev\" '$1 == o && $2 ~ /[|]/ { gsub(/[|]/, \" \", $2); print $2 }' "
+    "    choices=$(awk -F'\\t' -v o=\"$prev\" '$1 == o && $2 ~ /[|]/ { gsub(/[|]/, \" \", $2); "
+    "print $2 }' "
     "<<<\"$table\")\n"
     "    if [ -n \"$choices\" ]; then\n"
     "        COMPREPLY=($(compgen -W \"$choices\" -- \"$cur\"))\n"
@@ -269,8 +273,8 @@ static int options(const char *folder, int argc, char **argv)
     const char *shell = NULL;
     bool list = false;
     const struct kymo_opt opt[] = {
-        {KYMO_OPT_CHOICE, 0, "completion", "bash|zsh", "print a completion script for this shell",
-         &shell, 0, 0},
+        {KYMO_OPT_CHOICE, 0, "completion", "bash|zsh",
+         "print a completion script for this shell", &shell, 0, 0},
         {KYMO_OPT_FLAG, 0, "list", NULL, "print the verbs, one a line", &list, 0, 0},
     };
     const struct kymo_cli cli = {
