@@ -127,7 +127,10 @@ size_t host_argv(uint32_t pid, char *buf, size_t cap)
     char path[64];
 
     snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
-    return host_read(path, buf, cap);
+    size_t n = host_read(path, buf, cap);
+    while (n > 1 && !buf[n - 1] && !buf[n - 2]) /* a process that renamed itself leaves a tail of zeros */
+        n--;
+    return n;
 }
 
 static bool needs_quotes(const char *s, size_t n)

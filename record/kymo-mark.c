@@ -9,6 +9,7 @@
 #include "record/host.h"
 
 #define TOOL "kymo-mark"
+#define SPAN_NS_MAX 31557600e9 /* a year */
 
 int main(int argc, char **argv)
 {
@@ -16,7 +17,8 @@ int main(int argc, char **argv)
     uint64_t span_ns = 0, to = 0;
     bool begin = false, end = false;
     const struct kymo_opt rows[] = {
-        {KYMO_OPT_TIME, 0, "for", "TIME", "a span that begins now and lasts so long", &span_ns, 1, 0},
+        {KYMO_OPT_TIME, 0, "for", "TIME", "a span that begins now and lasts so long", &span_ns, 1,
+         SPAN_NS_MAX},
         {KYMO_OPT_FLAG, 0, "begin", NULL, "a span begins", &begin, 0, 0},
         {KYMO_OPT_FLAG, 0, "end", NULL, "the span of this name ends", &end, 0, 0},
         {KYMO_OPT_U64, 0, "to", "PID", "the recorder to tell, when several run", &to, 1, INT32_MAX},
