@@ -9,6 +9,7 @@
 
 #include "format/base/file.h"
 #include "format/base/size.h"
+#include "format/model/feature_group.h"
 #include "format/model/matrix.h"
 #include "format/num/assign.h"
 
@@ -120,6 +121,35 @@ kymo_status kymo_model_accepts(const struct kymo_model *m, const struct kymo_mat
             return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: column %zu is '%.80s', the model has '%.80s'",
                              name, j + 1, x->column[j].name, m->column[j].name);
     return KYMO_OK;
+}
+
+int kymo_model_is_mute(const struct kymo_model *m, size_t j)
+{
+    if (!m->spec)
+        return 0;
+    const char *g = m->spec->column[j].group;
+    return strcmp(g, kymo_group_pairs.name) == 0 || strcmp(g, kymo_group_triples.name) == 0 ||
+           strcmp(g, kymo_group_classes.name) == 0;
+}
+
+size_t kymo_model_typical(const struct kymo_model *m, size_t state, size_t column[KYMO_TYPICAL])
+{
+    const double *c = m->state[state].centre;
+    size_t n = 0;
+    while (n < KYMO_TYPICAL) {
+        size_t best = m->d;
+        for (size_t j = 0; j < m->d; j++) {
+            int taken = kymo_model_is_mute(m, j) || !(fabs(c[j]) > 0);
+            for (size_t i = 0; i < n; i++)
+                taken |= column[i] == j;
+            if (!taken && (best == m->d || fabs(c[j]) > fabs(c[best])))
+                best = j;
+        }
+        if (best == m->d)
+            break;
+        column[n++] = best;
+    }
+    return n;
 }
 
 size_t kymo_model_find(const struct kymo_model *m, const char *word)

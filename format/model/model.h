@@ -96,6 +96,13 @@ struct kymo_matrix;
 KYMO_MUST_USE kymo_status kymo_model_accepts(const struct kymo_model *m, const struct kymo_matrix *x,
                                              const char *name, struct kymo_err *err);
 
+/* Is the column left out where people are told what moved? Hash buckets mean nothing to them, and
+ * classes repeat the calls. */
+int kymo_model_is_mute(const struct kymo_model *m, size_t j);
+#define KYMO_TYPICAL 3u
+/* The columns in which a state lies farthest from the mean of all windows; returns how many. */
+size_t kymo_model_typical(const struct kymo_model *m, size_t state, size_t column[KYMO_TYPICAL]);
+
 /* The state meant by "3", "s3" or a label that only one state has; k: none. */
 size_t kymo_model_find(const struct kymo_model *m, const char *word);
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/model/feature_group.h"
 #include "format/num/stats.h"
 
 struct kymo_scorer {
@@ -13,8 +12,7 @@ struct kymo_scorer {
     double alpha, far; /* far: novelty past which a window is novel without calibration */
     int has_good;
     double *z, *dist, *pull; /* [d] [k] [d] */
-    uint8_t *mute;           /* [d] columns that are not given as reasons: hash buckets mean nothing to
-                                people, and classes repeat the calls */
+    uint8_t *mute;           /* [d] columns that are not given as reasons */
 };
 
 static const char *const outcome_names[KYMO_OUTCOMES] = {"unknown", "good", "bad", "inconclusive"};
@@ -49,11 +47,8 @@ kymo_status kymo_scorer_open(struct kymo_scorer **out, const struct kymo_model *
     s->far = KYMO_FAR_FACTOR * (farthest > KYMO_FAR_SPREADS ? farthest : KYMO_FAR_SPREADS);
     for (size_t c = 0; c < m->k; c++)
         s->has_good |= m->state[c].verdict == KYMO_GOOD;
-    for (size_t j = 0; m->spec && j < m->d; j++) {
-        const char *g = m->spec->column[j].group;
-        s->mute[j] = strcmp(g, kymo_group_pairs.name) == 0 || strcmp(g, kymo_group_triples.name) == 0 ||
-                     strcmp(g, kymo_group_classes.name) == 0;
-    }
+    for (size_t j = 0; j < m->d; j++)
+        s->mute[j] = (uint8_t)kymo_model_is_mute(m, j);
     *out = s;
     return KYMO_OK;
 }
