@@ -74,6 +74,10 @@ static kymo_status check_fields(const struct kymo_chunk_header *h, uint64_t at,
     if (h->kind == KYMO_CHUNK_DATA && (!h->n_rows || h->n_rows > KYMO_CHUNK_ROWS_MAX))
         return KYMO_FAIL(err, KYMO_ECORRUPT, at + 12, "chunk: %u rows, 1 to %u are allowed",
                          h->n_rows, KYMO_CHUNK_ROWS_MAX);
+    if (h->kind != KYMO_CHUNK_DATA && (h->ts_min_ns || h->ts_max_ns))
+        return KYMO_FAIL(err, KYMO_ECORRUPT, at + 32, "chunk: times in a chunk that has none");
+    if (h->kind == KYMO_CHUNK_END && h->schema_hash)
+        return KYMO_FAIL(err, KYMO_ECORRUPT, at + 24, "end chunk: it names a schema");
     if (h->kind == KYMO_CHUNK_SCHEMA && h->body_xxh3 != h->schema_hash)
         return KYMO_FAIL(err, KYMO_ECORRUPT, at + 24,
                          "schema chunk: its hash is not that of its body");

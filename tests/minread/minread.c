@@ -1,0 +1,758 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * minread: a second reader of captures, written from format/SPEC.md alone. It shares no code with
+ * the first, is slow, keeps the whole file in memory and stops at the first thing that is wrong.
+ *
+ *     minread FILE TABLE     the rows of a table as JSON Lines, null cells left out
+ *
+ * Status: 0 good, 1 torn, 3 corrupt.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+struct slice {
+    const unsigned char *at, *end;
+};
+
+struct column {
+    char name[256];
+    int type, order, nullable;
+};
+
+struct table {
+    uint64_t hash, rows, chunks;
+    char name[256];
+    unsigned n;
+    struct column *column;
+};
+
+struct stream {
+    int what, codec, zipped, zoned;
+    uint64_t column, key, encoded, stored, zone_min, zone_range;
+    const unsigned char *bytes;
+    int used;
+};
+
+static const unsigned char *file;
+static size_t file_bytes;
+static struct table tables[1024];
+static unsigned n_tables;
+static const char *asked;
+
+static void stop(int status, const unsigned char *at, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fflush(stdout);
+    fprintf(stderr, "minread: byte %zu: ",
+            at >= file && at <= file + file_bytes ? (size_t)(at - file) : (size_t)0);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    exit(status);
+}
+
+static void need(int holds, const unsigned char *at, const char *what)
+{
+    if (!holds)
+        stop(3, at, "corrupt: %s", what);
+}
+
+static void *memory(size_t n)
+{
+    void *p = calloc(n ? n : 1, 1);
+    if (!p)
+        stop(3, file, "out of memory");
+    return p;
+}
+
+/* -- numbers -- */
+
+static uint64_t fixed(struct slice *s, int bytes)
+{
+    uint64_t v = 0;
+    need(s->end - s->at >= bytes, s->at, "a number is cut off");
+    for (int i = 0; i < bytes; i++)
+        v += (uint64_t)*s->at++ << 8 * i;
+    return v;
+}
+
+static uint64_t varint(struct slice *s)
+{
+    uint64_t v = 0;
+    for (int shift = 0;; shift += 7) {
+        need(s->at < s->end && shift < 70, s->at, "a varint is cut off or too long");
+        const unsigned char c = *s->at++;
+        need(shift < 63 || c <= 1, s->at - 1, "a varint has more than 64 bits");
+        v |= (uint64_t)(c & 127) << shift;
+        if (c < 128)
+            return v;
+    }
+}
+
+static uint64_t unzigzag(uint64_t v)
+{
+    return v % 2 ? ~(v / 2) : v / 2;
+}
+
+static struct slice part(struct slice *s, uint64_t n)
+{
+    need(n <= (uint64_t)(s->end - s->at), s->at, "a part is longer than the whole");
+    const struct slice p = {s->at, s->at + n};
+    s->at += n;
+    return p;
+}
+
+static void text(struct slice *s, char *out, int names_rules)
+{
+    const uint64_t n = varint(s);
+    need(n <= 255, s->at, "a name is too long");
+    const struct slice t = part(s, n);
+    for (uint64_t i = 0; i < n; i++)
+        need(!names_rules || (t.at[i] >= 0x20 && t.at[i] != 0x7f), t.at + i,
+             "a control byte in a name");
+    memcpy(out, t.at, n);
+    out[n] = 0;
+}
+
+/* -- schema -- */
+
+static struct table *find(uint64_t hash)
+{
+    for (unsigned i = 0; i < n_tables; i++)
+        if (tables[i].hash == hash)
+            return &tables[i];
+    return NULL;
+}
+
+static void read_schema(struct slice s, uint64_t hash)
+{
+    need(s.end - s.at <= 4 << 20, s.at, "a schema is too large");
+    if (find(hash))
+        return;
+    need(n_tables < 1024, s.at, "too many schemas");
+    struct table *t = &tables[n_tables];
+    t->hash = hash;
+    need(varint(&s) <= UINT32_MAX, s.at, "a version is too large");
+    text(&s, t->name, 1);
+    need(t->name[0], s.at, "a table has no name");
+    const uint64_t n = varint(&s);
+    need(n >= 1 && n <= 4096, s.at, "a number of columns is out of range");
+    t->n = (unsigned)n;
+    t->column = memory(n * sizeof(*t->column));
+    for (unsigned i = 0; i < t->n; i++) {
+        struct column *c = &t->column[i];
+        char unit[256];
+        text(&s, c->name, 1);
+        need(c->name[0], s.at, "a column has no name");
+        for (unsigned k = 0; k < i; k++)
+            need(strcmp(t->column[k].name, c->name) != 0, s.at, "a column is there twice");
+        text(&s, unit, 1);
+        c->type = (int)fixed(&s, 1);
+        c->order = (int)fixed(&s, 1);
+        c->nullable = (int)fixed(&s, 1);
+        need(c->type >= 1 && c->type <= 5 && c->order <= 4 && c->nullable <= 1, s.at,
+             "an unknown type or order");
+        need(!c->nullable || (c->order != 1 && c->order != 2), s.at,
+             "a task or key that may be null");
+        if (c->order == 4)
+            c->nullable = 1;
+    }
+    const uint64_t meta = varint(&s);
+    const struct slice m = part(&s, meta);
+    need(!meta || !memchr(m.at, 0, meta), s.at, "a zero byte in meta");
+    need(s.at == s.end, s.at, "bytes behind a schema");
+    n_tables++;
+}
+
+/* -- codecs -- */
+
+static uint64_t *planes(struct slice *s, uint64_t n)
+{
+    uint64_t *v = memory(n * sizeof(*v));
+    const uint64_t width = fixed(s, 1);
+    need(width <= 8, s->at - 1, "planes wider than 8");
+    const uint64_t base = unzigzag(varint(s));
+    for (uint64_t i = 0; i < n; i++)
+        v[i] = base;
+    for (uint64_t k = 0; k < width; k++) {
+        const struct slice p = part(s, n);
+        for (uint64_t i = 0; i < n; i++)
+            v[i] += (uint64_t)p.at[i] << 8 * k;
+    }
+    return v;
+}
+
+static uint64_t *delta(struct slice *s, uint64_t n)
+{
+    uint64_t *v = memory(n * sizeof(*v));
+    const uint64_t sign = fixed(s, 1);
+    need(sign <= 1, s->at - 1, "an unknown sign");
+    v[0] = unzigzag(varint(s));
+    uint64_t *d = planes(s, n - 1);
+    for (uint64_t i = 1; i < n; i++)
+        v[i] = v[i - 1] + (sign ? unzigzag(d[i - 1]) : d[i - 1]);
+    free(d);
+    return v;
+}
+
+static uint64_t *dict(struct slice *s, uint64_t n)
+{
+    uint64_t list[4096];
+    const uint64_t k = varint(s);
+    need(k >= 1 && k <= 4096, s->at, "a dictionary's size is out of range");
+    list[0] = varint(s);
+    for (uint64_t i = 1; i < k; i++) {
+        list[i] = list[i - 1] + varint(s) + 1;
+        need(list[i] > list[i - 1], s->at, "a dictionary does not rise");
+    }
+    uint64_t *v = planes(s, n);
+    for (uint64_t i = 0; i < n; i++) {
+        need(v[i] < k, s->at, "a place outside of its dictionary");
+        v[i] = list[v[i]];
+    }
+    return v;
+}
+
+static uint64_t *miss(struct slice *s, uint64_t n)
+{
+    const struct slice map = part(s, (n + 7) / 8);
+    uint64_t others = 0, next = 0, last = 0;
+    for (uint64_t i = 0; i < (n + 7) / 8 * 8; i++) {
+        const int same = map.at[i / 8] >> i % 8 & 1;
+        need(i < n || !same, map.at, "a spare bit is set");
+        others += i < n && !same;
+    }
+    uint64_t *d = planes(s, others), *v = memory(n * sizeof(*v));
+    for (uint64_t i = 0; i < n; i++) {
+        if (!(map.at[i / 8] >> i % 8 & 1))
+            last = d[next++];
+        v[i] = last;
+    }
+    free(d);
+    return v;
+}
+
+static uint64_t *runs(struct slice *s, uint64_t n)
+{
+    const uint64_t r = varint(s);
+    need(r >= 1 && r <= n, s->at, "a number of runs is out of range");
+    uint64_t *value = planes(s, r), *length = planes(s, r), *v = memory(n * sizeof(*v)), at = 0;
+    for (uint64_t i = 0; i < r; i++) {
+        need(length[i] < n - at, s->at, "the runs are longer than the stream");
+        for (uint64_t k = 0; k <= length[i]; k++)
+            v[at++] = value[i];
+        need(at < n || i == r - 1, s->at, "the runs are longer than the stream");
+    }
+    need(at == n, s->at, "the runs are shorter than the stream");
+    free(value);
+    free(length);
+    return v;
+}
+
+/* -- streams -- */
+
+static struct slice unzip(const unsigned char *p, uint64_t stored, uint64_t bytes)
+{
+    unsigned char *out = memory(bytes);
+    need(ZSTD_getFrameContentSize(p, stored) == bytes, p, "a zstd frame of another size");
+    need(ZSTD_findFrameCompressedSize(p, stored) == stored, p, "not one zstd frame");
+    need(ZSTD_decompress(out, bytes, p, stored) == bytes, p, "zstd");
+    const struct slice s = {out, out + bytes};
+    return s;
+}
+
+static struct slice raw(const struct stream *st)
+{
+    if (st->zipped)
+        return unzip(st->bytes, st->stored, st->encoded);
+    const struct slice s = {st->bytes, st->bytes + st->stored};
+    return s;
+}
+
+static uint64_t *values(struct stream *st, uint64_t n)
+{
+    static uint64_t *(*const codec[])(struct slice *, uint64_t) = {planes, delta, dict, miss,
+                                                                   runs};
+    need(n >= 1 && st->encoded <= 16 * n + 64, st->bytes, "a stream is larger than it can be");
+    struct slice s = raw(st);
+    void *own = st->zipped ? (void *)(uintptr_t)s.at : NULL;
+    uint64_t *v = codec[st->codec](&s, n);
+    need(s.at == s.end, st->bytes, "a stream has bytes left over");
+    free(own);
+    st->used = 1;
+    return v;
+}
+
+static uint64_t *below(struct stream *st, uint64_t n, uint64_t limit)
+{
+    uint64_t *v = values(st, n);
+    for (uint64_t i = 0; i < n; i++)
+        need(v[i] < limit, st->bytes, "a number is out of range");
+    return v;
+}
+
+/* -- data -- */
+
+struct chunk {
+    const struct table *t;
+    uint64_t rows, tasks, keys, strings, n;
+    struct stream *stream;
+    uint64_t *task, *key; /* [rows] */
+    uint64_t *call;       /* [rows] row of each place in call order */
+    uint64_t *at;         /* [strings+1] */
+    struct slice bytes;
+    uint64_t **cell;     /* [columns][rows] */
+    unsigned char **has; /* [columns][rows] */
+};
+
+static struct stream *seek(struct chunk *c, int what, uint64_t column, uint64_t key)
+{
+    for (uint64_t i = 0; i < c->n; i++)
+        if (c->stream[i].what == what && c->stream[i].column == column &&
+            c->stream[i].key == key)
+            return &c->stream[i];
+    return NULL;
+}
+
+static uint64_t place(const struct stream *s)
+{
+    return s->what >= 2 ? (uint64_t)s->what
+                        : 6 + (s->column * 512 + s->key) * 2 + (s->what == 0);
+}
+
+static void read_entry(struct chunk *c, struct slice *toc, struct stream *s)
+{
+    const uint64_t how = fixed(toc, 1);
+    s->what = how & 7;
+    s->codec = how >> 3 & 7;
+    s->zipped = how >> 6 & 1;
+    s->zoned = how >> 7 & 1;
+    need(s->what <= 5 && s->codec <= 4, toc->at - 1, "an unknown stream");
+    if (s->what < 2) {
+        s->column = varint(toc);
+        need(s->column < c->t->n, toc->at, "an unknown column");
+        if (c->t->column[s->column].order == 4) {
+            s->key = varint(toc);
+            need(s->key < c->keys, toc->at, "an unknown key");
+        }
+    }
+    s->encoded = s->stored = varint(toc);
+    if (s->zipped)
+        s->stored = varint(toc);
+    need(s->encoded <= UINT32_MAX && s->stored <= s->encoded, toc->at,
+         "a stream's size is out of range");
+    if (s->zoned) {
+        const int type = s->what ? 0 : c->t->column[s->column].type;
+        need(type == 1 || type == 2, toc->at, "a zone of what has none");
+        s->zone_min = type == 2 ? unzigzag(varint(toc)) : varint(toc);
+        s->zone_range = varint(toc);
+    }
+}
+
+static void read_toc(struct chunk *c, struct slice body)
+{
+    int grouped = 0;
+    for (unsigned i = 0; i < c->t->n; i++)
+        grouped |= c->t->column[i].order != 0;
+    const uint64_t form = fixed(&body, 1);
+    need(form <= 1, body.at, "an unknown form");
+    const uint64_t bytes = varint(&body);
+    const uint64_t stored = form ? varint(&body) : bytes;
+    need(bytes <= 4 << 20 && stored <= bytes, body.at, "a table of contents is too large");
+    struct slice toc = part(&body, stored);
+    if (form)
+        toc = unzip(toc.at, stored, bytes);
+    c->tasks = varint(&toc);
+    c->keys = varint(&toc);
+    c->strings = varint(&toc);
+    c->n = varint(&toc);
+    need(grouped ? c->tasks >= 1 && c->tasks <= 65536 : !c->tasks, body.at,
+         "tasks out of range");
+    need(grouped ? c->keys >= 1 && c->keys <= 512 : !c->keys, body.at, "keys out of range");
+    need(c->strings >= 1 && c->strings <= 4194304, body.at, "strings out of range");
+    need(c->n <= bytes, body.at, "streams out of range");
+    c->stream = memory(c->n * sizeof(*c->stream));
+    for (uint64_t i = 0; i < c->n; i++) {
+        struct stream *s = &c->stream[i];
+        read_entry(c, &toc, s);
+        need(!i || place(s) > place(s - 1), body.at, "streams are out of order");
+        s->bytes = part(&body, s->stored).at;
+    }
+    need(toc.at == toc.end && body.at == body.end, body.at, "bytes that nobody owns");
+}
+
+/* The places 0..n-1 by their number, stable, as the specification says. */
+static uint64_t *sorted(const uint64_t *number, uint64_t n, uint64_t numbers)
+{
+    uint64_t *order = memory(n * sizeof(*order)), m = 0;
+    uint64_t *head = memory((numbers + 1) * sizeof(*head));
+    for (uint64_t i = 0; i < n; i++)
+        head[number[i] + 1]++;
+    for (uint64_t k = 0; k < numbers; k++)
+        head[k + 1] += head[k];
+    for (uint64_t i = 0; i < n; i++, m++)
+        order[head[number[i]]++] = i;
+    free(head);
+    return order;
+}
+
+static void read_order(struct chunk *c)
+{
+    struct stream *tasks = seek(c, 2, 0, 0), *keys = seek(c, 3, 0, 0);
+    if (!c->tasks)
+        return;
+    need(tasks && keys, file, "the tasks or keys are missing");
+    c->task = below(tasks, c->rows, c->tasks);
+    uint64_t *by_task = sorted(c->task, c->rows, c->tasks);
+    uint64_t *key = below(keys, c->rows, c->keys);
+    uint64_t *by_key = sorted(key, c->rows, c->keys);
+    c->key = memory(c->rows * sizeof(*c->key));
+    c->call = memory(c->rows * sizeof(*c->call));
+    for (uint64_t i = 0; i < c->rows; i++) {
+        c->key[by_task[i]] = key[i];
+        c->call[i] = by_task[by_key[i]];
+    }
+    free(by_task);
+    free(by_key);
+    free(key);
+}
+
+static void read_strings(struct chunk *c)
+{
+    struct stream *lengths = seek(c, 4, 0, 0), *bytes = seek(c, 5, 0, 0);
+    c->at = memory((c->strings + 1) * sizeof(*c->at));
+    if (c->strings == 1)
+        return;
+    need(lengths && bytes, file, "the strings are missing");
+    need(bytes->encoded <= 32 << 20, bytes->bytes, "too many bytes of strings");
+    uint64_t *length = values(lengths, c->strings - 1);
+    c->bytes = raw(bytes);
+    bytes->used = 1;
+    for (uint64_t i = 1; i < c->strings; i++) {
+        need(length[i - 1] >= 1 && length[i - 1] <= bytes->encoded - c->at[i], lengths->bytes,
+             "a string's length");
+        c->at[i + 1] = c->at[i] + length[i - 1];
+    }
+    need(c->at[c->strings] == bytes->encoded, lengths->bytes,
+         "lengths and bytes of the strings differ");
+    free(length);
+}
+
+static uint64_t *cells(struct chunk *c, struct stream *s, uint64_t n)
+{
+    const int type = c->t->column[s->column].type;
+    uint64_t *v = type == 5 ? below(s, n, c->strings) : values(s, n), least = UINT64_MAX,
+             most = 0;
+    for (uint64_t i = 0; i < n && s->zoned; i++) {
+        const uint64_t over = v[i] - s->zone_min;
+        least = over < least ? over : least;
+        most = over > most ? over : most;
+    }
+    need(!s->zoned || (!least && most == s->zone_range), s->bytes, "a zone is wrong");
+    return v;
+}
+
+/* rows[n] of a column, in the order of its streams. */
+static void read_part(struct chunk *c, unsigned col, uint64_t key, const uint64_t *rows,
+                      uint64_t n)
+{
+    struct stream *presence = seek(c, 1, col, key), *v = seek(c, 0, col, key);
+    const int nullable = c->t->column[col].nullable;
+    need(v || (nullable && !presence), file, "a column has no values");
+    if (!v)
+        return;
+    uint64_t *has = presence ? below(presence, n, 2) : NULL, m = 0, j = 0;
+    need(!has || nullable, file, "a column that cannot be null is");
+    for (uint64_t i = 0; i < n; i++)
+        m += !has || has[i];
+    need(!has || (m && m < n), file, "a presence stream says nothing");
+    uint64_t *value = cells(c, v, m);
+    for (uint64_t i = 0; i < n; i++) {
+        const uint64_t row = rows ? rows[i] : i;
+        if (has && !has[i])
+            continue;
+        c->has[col][row] = 1;
+        c->cell[col][row] = value[j++];
+    }
+    free(has);
+    free(value);
+}
+
+static void read_column(struct chunk *c, unsigned col)
+{
+    const int order = c->t->column[col].order;
+    c->cell[col] = memory(c->rows * sizeof(uint64_t));
+    c->has[col] = memory(c->rows);
+    if (order == 0 || order == 3) {
+        read_part(c, col, 0, order ? c->call : NULL, c->rows);
+    } else if (order == 4) {
+        for (uint64_t k = 0, from = 0, to; k < c->keys; k++, from = to) {
+            for (to = from; to < c->rows && c->key[c->call[to]] == k; to++)
+                ;
+            if (to > from)
+                read_part(c, col, k, c->call + from, to - from);
+        }
+    } else {
+        struct stream *s = seek(c, 0, col, 0);
+        need(s && !seek(c, 1, col, 0), file, "a column of tasks or keys has no values");
+        uint64_t *v = cells(c, s, order == 1 ? c->tasks : c->keys);
+        for (uint64_t i = 0; i < c->rows; i++) {
+            c->cell[col][i] = v[order == 1 ? c->task[i] : c->key[i]];
+            c->has[col][i] = 1;
+        }
+        free(v);
+    }
+}
+
+/* -- printing -- */
+
+static int utf8(const unsigned char *p, size_t left)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const int n = *p < 0x80   ? 1
+                  : *p < 0xc0 ? 0
+                  : *p < 0xe0 ? 2
+                  : *p < 0xf0 ? 3
+                  : *p < 0xf8 ? 4
+                              : 0;
+    uint32_t u = n > 1 ? *p & (0x7fu >> n) : 0x80;
+    if (n < 2)
+        return n;
+    for (int i = 1; i < n; i++) {
+        if ((size_t)i >= left || (p[i] & 0xc0) != 0x80)
+            return 0;
+        u = u << 6 | (p[i] & 0x3f);
+    }
+    return u < least[n] || u > 0x10ffff || (u >= 0xd800 && u <= 0xdfff) ? 0 : n;
+}
+
+static void quote(const unsigned char *p, size_t n)
+{
+    putchar('"');
+    for (size_t i = 0; i < n;) {
+        const int len = utf8(p + i, n - i);
+        if (p[i] == '"' || p[i] == '\\')
+            printf("\\%c", p[i]);
+        else if (p[i] < 0x20 || p[i] == 0x7f)
+            printf("\\u%04x", p[i]);
+        else if (!len)
+            fputs("\xef\xbf\xbd", stdout);
+        else
+            fwrite(p + i, 1, (size_t)len, stdout);
+        i += (size_t)(len ? len : 1);
+    }
+    putchar('"');
+}
+
+static void print_real(double v)
+{
+    if (isfinite(v))
+        printf("%.17g", v);
+    else
+        fputs("null", stdout);
+}
+
+static void print_cell(const struct chunk *c, int type, uint64_t v)
+{
+    const uint32_t low = (uint32_t)v;
+    double d;
+    float f;
+    switch (type) {
+    case 1:
+        printf("%" PRIu64, v);
+        break;
+    case 2:
+        printf("%" PRId64, (int64_t)v);
+        break;
+    case 3:
+        memcpy(&d, &v, sizeof(d));
+        print_real(d);
+        break;
+    case 4:
+        memcpy(&f, &low, sizeof(f));
+        print_real((double)f);
+        break;
+    default:
+        quote(c->bytes.at + c->at[v], c->at[v + 1] - c->at[v]);
+    }
+}
+
+static void print_rows(const struct chunk *c)
+{
+    for (uint64_t row = 0; row < c->rows; row++) {
+        char before = '{';
+        for (unsigned i = 0; i < c->t->n; i++) {
+            if (!c->has[i][row])
+                continue;
+            putchar(before);
+            before = ',';
+            quote((const unsigned char *)c->t->column[i].name, strlen(c->t->column[i].name));
+            putchar(':');
+            print_cell(c, c->t->column[i].type, c->cell[i][row]);
+        }
+        puts(before == '{' ? "{}" : "}");
+    }
+}
+
+/* -- chunks -- */
+
+static void check_times(const struct chunk *c, uint64_t least, uint64_t most,
+                        const unsigned char *at)
+{
+    uint64_t min = 0, max = 0;
+    for (unsigned i = 0; i < c->t->n; i++) {
+        const struct column *col = &c->t->column[i];
+        if (strcmp(col->name, "ts") != 0 || col->type != 1 || col->order || col->nullable)
+            continue;
+        min = max = c->cell[i][0];
+        for (uint64_t row = 1; row < c->rows; row++) {
+            min = c->cell[i][row] < min ? c->cell[i][row] : min;
+            max = c->cell[i][row] > max ? c->cell[i][row] : max;
+        }
+    }
+    need(min == least && max == most, at, "the rows are of another time");
+}
+
+static void read_data(const struct table *t, struct slice body, uint64_t rows, uint64_t least,
+                      uint64_t most)
+{
+    struct chunk c = {.t = t, .rows = rows};
+    c.cell = memory(t->n * sizeof(*c.cell));
+    c.has = memory(t->n * sizeof(*c.has));
+    read_toc(&c, body);
+    read_order(&c);
+    read_strings(&c);
+    for (unsigned i = 0; i < t->n; i++)
+        read_column(&c, i);
+    for (uint64_t i = 0; i < c.n; i++)
+        need(c.stream[i].used, body.at, "a stream of nothing");
+    check_times(&c, least, most, body.at);
+    if (!strcmp(t->name, asked))
+        print_rows(&c);
+    for (unsigned i = 0; i < t->n; i++) {
+        free(c.cell[i]);
+        free(c.has[i]);
+    }
+    free(c.cell);
+    free(c.has);
+    free(c.task);
+    free(c.key);
+    free(c.call);
+    free(c.at);
+    free(c.stream);
+}
+
+static void read_end(struct slice s)
+{
+    const uint64_t n = varint(&s);
+    need(n == n_tables, s.at, "another number of schemas");
+    for (uint64_t i = 0; i < n; i++) {
+        const struct table *t = find(fixed(&s, 8));
+        const uint64_t rows = varint(&s), chunks = varint(&s);
+        need(t && t->rows == rows && t->chunks == chunks, s.at, "rows or chunks are missing");
+    }
+    need(s.at == s.end, s.at, "bytes behind the totals");
+}
+
+static int only_zeros(const unsigned char *from, const unsigned char *to)
+{
+    while (from < to && !*from)
+        from++;
+    return from == to;
+}
+
+static void torn_or(const unsigned char *chunk, const unsigned char *end, size_t zeros,
+                    const char *what)
+{
+    const unsigned char *last = file + file_bytes;
+    if ((size_t)(end - chunk) >= zeros && only_zeros(end - zeros, last))
+        stop(1, chunk, "torn");
+    need(0, chunk, what);
+}
+
+static const unsigned char *read_chunk(const unsigned char *at, int *ended)
+{
+    const size_t left = (size_t)(file + file_bytes - at);
+    const size_t four = left < 4 ? left : 4;
+    need(!*ended, at, "bytes behind the end");
+    if (left < 64) {
+        need(!memcmp(at, "KCHK", four) || only_zeros(at, at + left), at, "no chunk");
+        stop(1, at, "torn");
+    }
+    struct slice h = {at, at + 64};
+    const uint64_t magic = fixed(&h, 4), kind = fixed(&h, 4), flags = fixed(&h, 4),
+                   rows = fixed(&h, 4);
+    const uint64_t bytes = fixed(&h, 4), zero = fixed(&h, 4), hash = fixed(&h, 8),
+                   least = fixed(&h, 8);
+    const uint64_t most = fixed(&h, 8), sum = fixed(&h, 8);
+    if (magic != 0x4b48434b || fixed(&h, 8) != XXH3_64bits(at, 56))
+        torn_or(at, at + 64, 8, "a bad chunk header");
+    need(kind && !zero && bytes <= 134217728, at, "a chunk header says what it must not");
+    if (bytes > left - 64)
+        stop(1, at, "torn");
+    const struct slice body = {at + 64, at + 64 + bytes};
+    if (kind > 3)
+        return body.end;
+    if (XXH3_64bits(body.at, bytes) != sum)
+        torn_or(body.at, body.end, 64, "a bad checksum");
+    need(flags <= (kind == 2), at, "unknown flags");
+    need(kind == 2 ? rows >= 1 && rows <= 131072 : !rows && !least && !most, at,
+         "rows out of range");
+    struct table *t = find(hash);
+    if (kind == 1) {
+        need(hash == sum, at, "a schema of another name");
+        read_schema(body, hash);
+    } else if (kind == 3) {
+        need(!hash, at, "an end with a schema");
+        read_end(body);
+        *ended = 1;
+    } else {
+        need(t != NULL && least <= most, at, "rows of an unknown table");
+        read_data(t, body, rows, least, most);
+        t->rows += rows;
+        t->chunks++;
+    }
+    return body.end;
+}
+
+static void load(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    unsigned char *p = NULL;
+    size_t n;
+    if (!f) {
+        perror(path);
+        exit(3);
+    }
+    do {
+        p = realloc(p, file_bytes + (1 << 20));
+        if (!p)
+            exit(3);
+        n = fread(p + file_bytes, 1, 1 << 20, f);
+        file_bytes += n;
+    } while (n);
+    fclose(f);
+    file = p;
+}
+
+int main(int argc, char **argv)
+{
+    static const unsigned char head[16] = {0x8b, 'K', 'Y', 'M', '\r', '\n', 0x1a, '\n', 1};
+    int ended = 0;
+    if (argc != 3) {
+        fputs("usage: minread FILE TABLE\n", stderr);
+        return 2;
+    }
+    load(argv[1]);
+    asked = argv[2];
+    need(file_bytes >= 16 && !memcmp(file, head, 16), file, "no capture of version 1");
+    for (const unsigned char *at = file + 16; at < file + file_bytes;)
+        at = read_chunk(at, &ended);
+    return fflush(stdout) ? 6 : 0;
+}
