@@ -221,7 +221,7 @@ fuzzer: $(B)/fuzz_$(FUZZ)
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(filter-out %/librecord.a,$(FOLDER_LIBS)) $(LIB)
 	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_BLAS) $(LIBS_TRACE)
 
-MAN_PAGES = $(wildcard format/kymo.1 $(MAIN_C:.c=.1))
+MAN_PAGES = $(wildcard $(MAIN_C:.c=.1))
 D := $(DESTDIR)$(prefix)
 install: all
 	install -d $(D)/bin $(D)/include $(D)/lib/pkgconfig $(D)/share/man/man1 \

@@ -52,7 +52,11 @@ static bool scale(const char *number, size_t n, uint64_t factor, uint64_t *out)
     text[n] = '\0';
     if (!memchr(text, '.', n)) {
         uint64_t whole;
-        return kymo_parse_u64(text, &whole) && !__builtin_mul_overflow(whole, factor, out);
+        uint64_t product;
+        if (!kymo_parse_u64(text, &whole) || __builtin_mul_overflow(whole, factor, &product))
+            return false;
+        *out = product;
+        return true;
     }
     double v;
     if (!isdigit((unsigned char)text[0]) || !isdigit((unsigned char)text[n - 1]) ||
