@@ -24,17 +24,20 @@ struct opts {
 static int parse_args(int argc, char **argv, struct opts *o)
 {
     const struct kymo_opt table[] = {
-        {KYMO_OPT_STR, 'w', "write", "FILE", "write the matrix here (-: standard output)", &o->out, 0, 0},
-        {KYMO_OPT_LIST, 'r', "read", "FILE", "a capture to read, like a bare FILE", &o->in, 0, 0},
+        {KYMO_OPT_STR, 'w', "write", "FILE", "write the matrix here (-: standard output)",
+         &o->out, 0, 0},
+        {KYMO_OPT_LIST, 'r', "read", "FILE", "a capture to read, like a bare FILE", &o->in, 0,
+         0},
         {KYMO_OPT_TIME, 0, "window", "TIME", "length of a window (1s)", &o->window_ns,
          (double)KYMO_WINDOW_NS_MIN, (double)KYMO_WINDOW_NS_MAX},
-        {KYMO_OPT_TIME, 0, "step", "TIME", "from one window's start to the next (as --window)", &o->step_ns,
-         (double)KYMO_WINDOW_NS_MIN, (double)KYMO_WINDOW_NS_MAX},
-        {KYMO_OPT_CHOICE, 0, "by", "host|cgroup|comm|process", "what a window is about (host)", &o->by, 0, 0},
-        {KYMO_OPT_CHOICE, 0, "format", "kymo|csv|npy", "form of the output (by the end of its name, else kymo)",
-         &o->format, 0, 0},
-        {KYMO_OPT_FLAG, 0, "list", NULL, "print every feature with its unit, transform and weight, and leave",
-         &o->list, 0, 0},
+        {KYMO_OPT_TIME, 0, "step", "TIME", "from one window's start to the next (as --window)",
+         &o->step_ns, (double)KYMO_WINDOW_NS_MIN, (double)KYMO_WINDOW_NS_MAX},
+        {KYMO_OPT_CHOICE, 0, "by", "host|cgroup|comm|process", "what a window is about (host)",
+         &o->by, 0, 0},
+        {KYMO_OPT_CHOICE, 0, "format", "kymo|csv|npy",
+         "form of the output (by the end of its name, else kymo)", &o->format, 0, 0},
+        {KYMO_OPT_FLAG, 0, "list", NULL,
+         "print every feature with its unit, transform and weight, and leave", &o->list, 0, 0},
         {KYMO_OPT_FLAG, 0, "force", NULL, "overwrite an output that exists", &o->force, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no summary and no warnings", &o->quiet, 0, 0},
     };
@@ -71,7 +74,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
 
 static void print_list(const struct kymo_feature_spec *spec)
 {
-    printf("%-22s %-6s %-15s %-9s %8s  %s\n", "feature", "unit", "transform", "group", "weight", "floor");
+    printf("%-22s %-6s %-15s %-9s %8s  %s\n", "feature", "unit", "transform", "group", "weight",
+           "floor");
     for (size_t j = 0; j < spec->d; j++) {
         const struct kymo_feature_column *c = &spec->column[j];
         printf("%-22s %-6s %-15s %-9s %8.4f  %g\n", c->name, *c->unit ? c->unit : "-",
@@ -100,21 +104,23 @@ static kymo_status write_matrix(const struct opts *o, const struct kymo_matrix *
     return kymo_matrix_write(m, fd, o->out, err);
 }
 
-static void say_capture(const struct opts *o, const char *path, const struct kymo_capture_facts *f)
+static void say_capture(const struct opts *o, const char *path,
+                        const struct kymo_capture_facts *f)
 {
     if (o->quiet)
         return;
     if (f->torn)
         kymo_cli_say(TOOL, "warning: %s ends in mid-chunk; what came before is used", path);
     if (f->late)
-        kymo_cli_say(TOOL, "warning: %s: %" PRIu64 " rows came after their window had closed", path, f->late);
+        kymo_cli_say(TOOL, "warning: %s: %" PRIu64 " rows came after their window had closed",
+                     path, f->late);
     if (f->dropped)
-        kymo_cli_say(TOOL, "warning: %s: %" PRIu64 " events were lost of %" PRIu64, path, f->dropped,
-                     f->stored + f->dropped);
+        kymo_cli_say(TOOL, "warning: %s: %" PRIu64 " events were lost of %" PRIu64, path,
+                     f->dropped, f->stored + f->dropped);
     char count[32];
     kymo_cli_say(TOOL, "%s: %s events, %.1f s, %" PRIu64 " windows", path,
-                 kymo_human_count(count, sizeof(count), f->rows), (double)(f->last_ns - f->first_ns) / 1e9,
-                 f->windows);
+                 kymo_human_count(count, sizeof(count), f->rows),
+                 (double)(f->last_ns - f->first_ns) / 1e9, f->windows);
 }
 
 static kymo_status load_all(const struct opts *o, struct kymo_matrix *m, const char **at,
@@ -149,7 +155,9 @@ static kymo_status run(const struct opts *o, struct kymo_feature_spec *spec, con
         s = write_matrix(o, &m, out.fd, err);
     }
     if (!s && m.n == 0 && !o->quiet)
-        kymo_cli_say(TOOL, "warning: no window came out; captures without rows, or shorter than a window?");
+        kymo_cli_say(
+            TOOL,
+            "warning: no window came out; captures without rows, or shorter than a window?");
     kymo_matrix_release(&m);
     if (!s)
         return kymo_out_commit(&out, err);

@@ -26,10 +26,10 @@
 
 #define TOOL "kymo-kmeans"
 #define K_MAX 4096
-#define SAMPLE_ROWS 4096u   /* silhouettes of more rows are taken on a seeded sample of so many */
-#define K_MAX_AUTO 20u      /* default end of the search */
+#define SAMPLE_ROWS 4096u /* silhouettes of more rows are taken on a seeded sample of so many */
+#define K_MAX_AUTO 20u    /* default end of the search */
 #define ROWS_A_STATE_MIN 4u /* -k auto tries no k with fewer training rows a state than this */
-#define SPREAD_FLOOR 0.5    /* least spread of a state for novelty, in spreads of the whole fit */
+#define SPREAD_FLOOR 0.5 /* least spread of a state for novelty, in spreads of the whole fit */
 #define TICK_NS 200000000ull
 
 static volatile sig_atomic_t stop_signal;
@@ -73,31 +73,38 @@ static int parse_k(const struct opts *o, uint64_t *k)
     if (strcmp(o->k, "auto") == 0)
         return KYMO_CLI_GO_ON;
     if (!kymo_parse_u64(o->k, k) || *k < 1 || *k > K_MAX)
-        return kymo_cli_usage(TOOL, "-k wants a whole number from 1 to %d, or auto; not '%s'", K_MAX, o->k);
+        return kymo_cli_usage(TOOL, "-k wants a whole number from 1 to %d, or auto; not '%s'",
+                              K_MAX, o->k);
     return KYMO_CLI_GO_ON;
 }
 
 static int parse_args(int argc, char **argv, struct opts *o, uint64_t *k)
 {
     const struct kymo_opt table[] = {
-        {KYMO_OPT_STR, 'w', "write", "FILE", "write the model here (-: standard output)", &o->out, 0, 0},
+        {KYMO_OPT_STR, 'w', "write", "FILE", "write the model here (-: standard output)",
+         &o->out, 0, 0},
         {KYMO_OPT_STR, 'r', "read", "FILE", "the matrix, like a bare MATRIX", &o->in, 0, 0},
-        {KYMO_OPT_STR, 'o', "labels-out", "FILE", "write the state of every row here (.npy, or CSV)",
-         &o->labels, 0, 0},
+        {KYMO_OPT_STR, 'o', "labels-out", "FILE",
+         "write the state of every row here (.npy, or CSV)", &o->labels, 0, 0},
         {KYMO_OPT_STR, 'k', NULL, "N|auto", "how many states (auto)", &o->k, 0, 0},
         {KYMO_OPT_U64, 0, "k-max", "N", "where -k auto stops trying (20)", &o->k_max, 2, K_MAX},
-        {KYMO_OPT_U64, 0, "n-init", "N", "restarts, of which the best is kept (10)", &o->n_init, 1, 100000},
-        {KYMO_OPT_U64, 0, "max-iter", "N", "updates of the centres a restart (300)", &o->max_iter, 1, 1e9},
+        {KYMO_OPT_U64, 0, "n-init", "N", "restarts, of which the best is kept (10)", &o->n_init,
+         1, 100000},
+        {KYMO_OPT_U64, 0, "max-iter", "N", "updates of the centres a restart (300)",
+         &o->max_iter, 1, 1e9},
         {KYMO_OPT_U64, 0, "seed", "N", "seed of all that is drawn (1)", &o->seed, 0, 0},
-        {KYMO_OPT_U64, 'j', "jobs", "N", "threads; the result is the same for every number (all CPUs)",
-         &o->threads, 1, KYMO_THREADS_MAX},
-        {KYMO_OPT_STR, 0, "init", "FILE", "first centres, one a row (.npy or CSV); in place of k-means++",
-         &o->init, 0, 0},
+        {KYMO_OPT_U64, 'j', "jobs", "N",
+         "threads; the result is the same for every number (all CPUs)", &o->threads, 1,
+         KYMO_THREADS_MAX},
+        {KYMO_OPT_STR, 0, "init", "FILE",
+         "first centres, one a row (.npy or CSV); in place of k-means++", &o->init, 0, 0},
         {KYMO_OPT_CHOICE, 0, "transform", "spec|standard|none",
-         "how columns are bent and scaled (spec for a .kymo matrix, else none)", &o->transform, 0, 0},
+         "how columns are bent and scaled (spec for a .kymo matrix, else none)", &o->transform,
+         0, 0},
         {KYMO_OPT_SHARE, 0, "holdout", "SHARE",
-         "share of the windows kept back to calibrate p-values (20% for a .kymo matrix, else 0)", &o->holdout,
-         0, 0.5},
+         "share of the windows kept back to calibrate p-values (20% for a .kymo matrix, else "
+         "0)",
+         &o->holdout, 0, 0.5},
         {KYMO_OPT_FLAG, 0, "json", NULL, "print the summary as JSON", &o->json, 0, 0},
         {KYMO_OPT_FLAG, 0, "force", NULL, "overwrite an output that exists", &o->force, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no summary and no warnings", &o->quiet, 0, 0},
@@ -108,9 +115,10 @@ static int parse_args(int argc, char **argv, struct opts *o, uint64_t *k)
         .summary = "find the states of a host by k-means",
         .positional = "[MATRIX]",
         .positional_max = 1,
-        .examples = "kymo kmeans prod.features.kymo -w prod.model.json\n"
-                    "kymo kmeans -k 8 --seed 7 prod.features.kymo -w prod.model.json\n"
-                    "kymo kmeans --transform standard -k 3 iris.csv -w iris.json -o labels.csv\n",
+        .examples =
+            "kymo kmeans prod.features.kymo -w prod.model.json\n"
+            "kymo kmeans -k 8 --seed 7 prod.features.kymo -w prod.model.json\n"
+            "kymo kmeans --transform standard -k 3 iris.csv -w iris.json -o labels.csv\n",
         .opt = table,
         .n_opt = KYMO_COUNT_OF(table),
     };
@@ -119,7 +127,8 @@ static int parse_args(int argc, char **argv, struct opts *o, uint64_t *k)
     if (usage != KYMO_CLI_GO_ON)
         return usage;
     if (first < argc && o->in)
-        return kymo_cli_usage(TOOL, "one matrix, please: both -r and %s were given", argv[first]);
+        return kymo_cli_usage(TOOL, "one matrix, please: both -r and %s were given",
+                              argv[first]);
     if (first < argc)
         o->in = argv[first];
     if (!o->in)
@@ -161,8 +170,9 @@ static kymo_status fit_columns(struct job *j, const char *transform, struct kymo
             bent[i] = kymo_bend(to->bend, m->X[row * m->d + c]);
             if (!isfinite(bent[i]))
                 return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                                 "%s: column '%.80s' of row %zu is %g, which %s does not take", j->o->in,
-                                 to->name, row + 1, m->X[row * m->d + c], kymo_bend_name(to->bend));
+                                 "%s: column '%.80s' of row %zu is %g, which %s does not take",
+                                 j->o->in, to->name, row + 1, m->X[row * m->d + c],
+                                 kymo_bend_name(to->bend));
         }
         kymo_mean_sd(j->split.n_train, bent, 1, &to->mean, &to->scale);
         const double floor = spec ? spec->floor : 0;
@@ -195,13 +205,13 @@ static kymo_status load_init(struct job *j, struct kymo_err *err)
     kymo_matrix_init(&c, 0);
     kymo_status s = kymo_matrix_load(&c, j->o->init, err);
     if (!s && c.d != j->m.d)
-        s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, the matrix has %zu", j->o->init, c.d,
-                      j->m.d);
+        s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, the matrix has %zu",
+                      j->o->init, c.d, j->m.d);
     if (!s && c.n == 0)
         s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has no rows", j->o->init);
     if (!s) {
         j->k_init = c.n;
-        j->init = KYMO_NEW_RAW(&j->arena, double, c.n * c.d);
+        j->init = KYMO_NEW_RAW(&j->arena, double, c.n *c.d);
         s = j->init ? KYMO_OK : no_memory(err);
     }
     for (size_t i = 0; !s && i < c.n; i++)
@@ -227,8 +237,8 @@ static void on_tick(void *ctx, const struct kymo_kmeans_tick *t)
         return;
     j->tick_ns = now + TICK_NS;
     j->ticked = true;
-    fprintf(stderr, "\r\033[Kk %zu  restart %zu/%zu  pass %zu  inertia %.6g", j->restart_k, t->restart + 1,
-            t->n_init, t->iteration, t->inertia);
+    fprintf(stderr, "\r\033[Kk %zu  restart %zu/%zu  pass %zu  inertia %.6g", j->restart_k,
+            t->restart + 1, t->n_init, t->iteration, t->inertia);
     fflush(stderr);
 }
 
@@ -239,7 +249,8 @@ static void end_progress(struct job *j)
     j->ticked = false;
 }
 
-static kymo_status fit_k(struct job *j, size_t k, struct kymo_kmeans_out *out, struct kymo_err *err)
+static kymo_status fit_k(struct job *j, size_t k, struct kymo_kmeans_out *out,
+                         struct kymo_err *err)
 {
     const bool progress = !j->o->quiet && !j->o->no_progress && isatty(STDERR_FILENO);
     const struct kymo_kmeans_in in = {
@@ -269,7 +280,7 @@ static kymo_status draw_sample(struct job *j, struct kymo_err *err)
     if (n <= SAMPLE_ROWS)
         return KYMO_OK;
     j->sample = KYMO_NEW_RAW(&j->arena, size_t, SAMPLE_ROWS);
-    j->S = KYMO_NEW_RAW(&j->arena, double, SAMPLE_ROWS * d);
+    j->S = KYMO_NEW_RAW(&j->arena, double, SAMPLE_ROWS *d);
     if (!j->sample || !j->S)
         return no_memory(err);
     struct kymo_rng rng;
@@ -302,7 +313,8 @@ static kymo_status measure(struct job *j, const struct kymo_kmeans_out *fit, siz
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         j->tried[i].inertia = fit[i].inertia;
-        j->tried[i].bic = kymo_kmeans_bic(j->split.n_train, j->m.d, j->tried[i].k, fit[i].size, fit[i].inertia);
+        j->tried[i].bic = kymo_kmeans_bic(j->split.n_train, j->m.d, j->tried[i].k, fit[i].size,
+                                          fit[i].inertia);
         l[i].k = j->tried[i].k;
         l[i].label = sample_labels(j, fit[i].label);
         kept += l[i].label != NULL;
@@ -310,7 +322,8 @@ static kymo_status measure(struct job *j, const struct kymo_kmeans_out *fit, siz
     if (kept < n)
         return no_memory(err);
     if (j->n_sample >= 2)
-        KYMO_TRY(kymo_silhouette(j->n_sample, j->m.d, j->S, l, n, (unsigned)j->o->threads, NULL, err));
+        KYMO_TRY(kymo_silhouette(j->n_sample, j->m.d, j->S, l, n, (unsigned)j->o->threads, NULL,
+                                 err));
     for (size_t i = 0; i < n; i++)
         j->tried[i].silhouette = l[i].silhouette;
     return KYMO_OK;
@@ -327,9 +340,10 @@ static kymo_status list_ks(struct job *j, uint64_t k, size_t *n, struct kymo_err
         to = to < from ? from : to;
     }
     if (from > j->split.n_train)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                         "%zu states want at least as many windows, and there are %zu to learn from", from,
-                         j->split.n_train);
+        return KYMO_FAIL(
+            err, KYMO_EUSAGE, KYMO_NOWHERE,
+            "%zu states want at least as many windows, and there are %zu to learn from", from,
+            j->split.n_train);
     *n = to - from + 1;
     j->tried = KYMO_NEW(&j->arena, struct kymo_tried, *n);
     for (size_t i = 0; j->tried && i < *n; i++)
@@ -421,19 +435,21 @@ static json_t *tried_json(const struct job *j)
     for (size_t i = 0; list && i < j->n_tried; i++) {
         const struct kymo_tried *t = &j->tried[i];
         json_t *bic = isfinite(t->bic) ? json_real(t->bic) : json_null();
-        json_array_append_new(list, json_pack("{s:I, s:f, s:f, s:o}", "k", (json_int_t)t->k, "inertia",
-                                              t->inertia, "silhouette", t->silhouette, "bic", bic));
+        json_array_append_new(list, json_pack("{s:I, s:f, s:f, s:o}", "k", (json_int_t)t->k,
+                                              "inertia", t->inertia, "silhouette",
+                                              t->silhouette, "bic", bic));
     }
     return list;
 }
 
 static json_t *fit_json(const struct job *j)
 {
-    return json_pack("{s:I, s:f, s:I, s:I, s:s, s:f, s:I, s:o}", "rows", (json_int_t)j->split.n_train,
-                     "inertia", j->fit.inertia, "iterations", (json_int_t)j->fit.iterations, "restarts",
-                     (json_int_t)j->fit.restarts, "stopped", kymo_kmeans_stop_name(j->fit.why),
-                     "silhouette", j->tried[j->chosen].silhouette, "silhouette_rows",
-                     (json_int_t)j->n_sample, "tried", tried_json(j));
+    return json_pack("{s:I, s:f, s:I, s:I, s:s, s:f, s:I, s:o}", "rows",
+                     (json_int_t)j->split.n_train, "inertia", j->fit.inertia, "iterations",
+                     (json_int_t)j->fit.iterations, "restarts", (json_int_t)j->fit.restarts,
+                     "stopped", kymo_kmeans_stop_name(j->fit.why), "silhouette",
+                     j->tried[j->chosen].silhouette, "silhouette_rows", (json_int_t)j->n_sample,
+                     "tried", tried_json(j));
 }
 
 static json_t *provenance_json(const struct job *j)
@@ -443,14 +459,15 @@ static json_t *provenance_json(const struct job *j)
     for (size_t i = 0; list && i < j->m.n_captures; i++) {
         const struct kymo_capture_facts *f = &j->m.capture[i];
         snprintf(hash, sizeof(hash), "%016" PRIx64, f->xxh3);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", f->name, "xxh3", hash,
-                                              "events", (json_int_t)f->rows, "dropped",
-                                              (json_int_t)f->dropped, "windows", (json_int_t)f->windows));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", f->name,
+                                              "xxh3", hash, "events", (json_int_t)f->rows,
+                                              "dropped", (json_int_t)f->dropped, "windows",
+                                              (json_int_t)f->windows));
     }
     snprintf(hash, sizeof(hash), "%016" PRIx64, kymo_matrix_xxh3(&j->m));
-    return json_pack("{s:s, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows", (json_int_t)j->m.n,
-                     "left_out_for_loss", (json_int_t)j->split.n_lost, "held_out",
-                     (json_int_t)j->split.n_hold, "captures", list);
+    return json_pack("{s:s, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows",
+                     (json_int_t)j->m.n, "left_out_for_loss", (json_int_t)j->split.n_lost,
+                     "held_out", (json_int_t)j->split.n_hold, "captures", list);
 }
 
 static kymo_status build_model(struct job *j, uint32_t **label, struct kymo_err *err)
@@ -474,7 +491,8 @@ static kymo_status build_model(struct job *j, uint32_t **label, struct kymo_err 
     return m->fit && m->provenance ? KYMO_OK : no_memory(err);
 }
 
-static kymo_status write_labels(const struct job *j, const uint32_t *label, struct kymo_err *err)
+static kymo_status write_labels(const struct job *j, const uint32_t *label,
+                                struct kymo_err *err)
 {
     const char *path = j->o->labels;
     const size_t n = strlen(path);
@@ -508,7 +526,9 @@ static void print_table(FILE *f, const struct job *j)
         fprintf(f, "%6zu %14.6g %11.4f %14.6g%s\n", j->tried[i].k, j->tried[i].inertia,
                 j->tried[i].silhouette, j->tried[i].bic, i == j->chosen ? "  *" : "");
     if (j->n_tried > 1)
-        fprintf(f, "k = %zu: the lowest BIC among those whose silhouette is at least %.0f%% of the best\n",
+        fprintf(f,
+                "k = %zu: the lowest BIC among those whose silhouette is at least %.0f%% of "
+                "the best\n",
                 j->tried[j->chosen].k, KYMO_SILHOUETTE_REACH * 100);
 }
 
@@ -518,19 +538,23 @@ static kymo_status print_summary(const struct job *j, struct kymo_err *err)
         return KYMO_OK;
     if (j->o->json) {
         json_t *doc = json_pack("{s:s, s:I, s:b, s:O, s:O}", "model", j->o->out, "k",
-                                (json_int_t)j->model.k, "finished", j->model.finished, "fit", j->model.fit,
-                                "provenance", j->model.provenance);
+                                (json_int_t)j->model.k, "finished", j->model.finished, "fit",
+                                j->model.fit, "provenance", j->model.provenance);
         const kymo_status s = doc ? kymo_json_write(doc, "-", 0, err) : no_memory(err);
         json_decref(doc);
         return s;
     }
     FILE *f = strcmp(j->o->out, "-") == 0 ? stderr : stdout;
     print_table(f, j);
-    fprintf(f, "%zu states from %zu windows (%zu held out, %zu left out for loss); %s after %zu passes\n",
+    fprintf(f,
+            "%zu states from %zu windows (%zu held out, %zu left out for loss); %s after %zu "
+            "passes\n",
             j->model.k, j->split.n_train, j->split.n_hold, j->split.n_lost,
             kymo_kmeans_stop_name(j->fit.why), j->fit.iterations);
     if (j->split.n_hold < KYMO_HOLDOUT_MIN && j->model.spec)
-        kymo_cli_say(TOOL, "%zu windows held out, fewer than %u: no p-values, score goes by state and distance",
+        kymo_cli_say(TOOL,
+                     "%zu windows held out, fewer than %u: no p-values, score goes by state "
+                     "and distance",
                      j->split.n_hold, KYMO_HOLDOUT_MIN);
     return KYMO_OK;
 }
@@ -557,8 +581,8 @@ static kymo_status prepare(struct job *j, struct opts *o, uint64_t *k, struct ky
     KYMO_TRY(transform_rows(j, j->split.hold, j->split.n_hold, &j->H, err));
     KYMO_TRY(load_init(j, err));
     if (j->init && *k && *k != j->k_init)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "-k %" PRIu64 ", but %s has %zu centres", *k, o->init,
-                         j->k_init);
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "-k %" PRIu64 ", but %s has %zu centres", *k, o->init, j->k_init);
     if (j->init)
         *k = j->k_init;
     return KYMO_OK;

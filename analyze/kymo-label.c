@@ -26,17 +26,21 @@ struct opts {
 static int parse_args(int argc, char **argv, struct opts *o)
 {
     const struct kymo_opt table[] = {
-        {KYMO_OPT_STR, 0, "marks", "MATRIX", "let the windows inside this matrix's marks vote", &o->marks, 0, 0},
-        {KYMO_OPT_STR, 0, "verdict", "NAME=VERDICT,...", "what each mark's name means: good, bad or unknown",
-         &o->verdict, 0, 0},
+        {KYMO_OPT_STR, 0, "marks", "MATRIX", "let the windows inside this matrix's marks vote",
+         &o->marks, 0, 0},
+        {KYMO_OPT_STR, 0, "verdict", "NAME=VERDICT,...",
+         "what each mark's name means: good, bad or unknown", &o->verdict, 0, 0},
         {KYMO_OPT_STR, 0, "good", "NAME,...", "names of marks that are good", &o->good, 0, 0},
         {KYMO_OPT_STR, 0, "bad", "NAME,...", "names of marks that are bad", &o->bad, 0, 0},
-        {KYMO_OPT_STR, 0, "labels", "FILE", "CSV of start,end,entity,label,verdict; wants --matrix", &o->labels,
+        {KYMO_OPT_STR, 0, "labels", "FILE",
+         "CSV of start,end,entity,label,verdict; wants --matrix", &o->labels, 0, 0},
+        {KYMO_OPT_STR, 0, "matrix", "MATRIX", "the windows that --labels is about", &o->matrix,
          0, 0},
-        {KYMO_OPT_STR, 0, "matrix", "MATRIX", "the windows that --labels is about", &o->matrix, 0, 0},
-        {KYMO_OPT_STR, 'w', "write", "FILE", "write the model here instead of over itself", &o->out, 0, 0},
+        {KYMO_OPT_STR, 'w', "write", "FILE", "write the model here instead of over itself",
+         &o->out, 0, 0},
         {KYMO_OPT_FLAG, 0, "json", NULL, "print the states as JSON", &o->json, 0, 0},
-        {KYMO_OPT_FLAG, 'q', "quiet", NULL, "do not print the table of states", &o->quiet, 0, 0},
+        {KYMO_OPT_FLAG, 'q', "quiet", NULL, "do not print the table of states", &o->quiet, 0,
+         0},
     };
     const struct kymo_cli cli = {
         .tool = TOOL,
@@ -44,7 +48,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
         .positional = "MODEL [STATE=NAME:VERDICT...]",
         .positional_max = SIZE_MAX,
         .examples = "kymo label prod.model.json\n"
-                    "kymo label prod.model.json --marks prod.features.kymo --verdict 'idle=good,storm=bad'\n"
+                    "kymo label prod.model.json --marks prod.features.kymo --verdict "
+                    "'idle=good,storm=bad'\n"
                     "kymo label prod.model.json s3=deploy:good 5=disk-full:bad\n",
         .opt = table,
         .n_opt = KYMO_COUNT_OF(table),
@@ -61,7 +66,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
     if ((o->labels != NULL) != (o->matrix != NULL))
         return kymo_cli_usage(TOOL, "--labels and --matrix go together");
     if (o->marks && !o->verdict && !o->good && !o->bad)
-        return kymo_cli_usage(TOOL, "--marks wants --verdict, --good or --bad to say what the marks mean");
+        return kymo_cli_usage(
+            TOOL, "--marks wants --verdict, --good or --bad to say what the marks mean");
     if (!o->marks && (o->verdict || o->good || o->bad))
         return kymo_cli_usage(TOOL, "--verdict, --good and --bad want --marks MATRIX");
     return KYMO_CLI_GO_ON;
@@ -73,8 +79,8 @@ static kymo_status no_memory(struct kymo_err *err)
 }
 
 /* The nearest state of every row that was not lost; *row_label of lost ones is taken back. */
-static kymo_status assign_rows(const struct kymo_model *m, const struct kymo_matrix *x, uint32_t *state,
-                               uint32_t *row_label, struct kymo_err *err)
+static kymo_status assign_rows(const struct kymo_model *m, const struct kymo_matrix *x,
+                               uint32_t *state, uint32_t *row_label, struct kymo_err *err)
 {
     double *z = calloc(m->d, sizeof(*z)), *dist = calloc(m->k, sizeof(*dist));
     kymo_status s = z && dist ? KYMO_OK : no_memory(err);
@@ -90,8 +96,9 @@ static kymo_status assign_rows(const struct kymo_model *m, const struct kymo_mat
     return s;
 }
 
-static kymo_status labels_of_marks(const struct opts *o, const struct kymo_matrix *x, struct kymo_labels *l,
-                                   uint32_t *row_label, struct kymo_err *err)
+static kymo_status labels_of_marks(const struct opts *o, const struct kymo_matrix *x,
+                                   struct kymo_labels *l, uint32_t *row_label,
+                                   struct kymo_err *err)
 {
     if (o->verdict)
         KYMO_TRY(kymo_labels_parse(l, o->verdict, err));
@@ -103,19 +110,22 @@ static kymo_status labels_of_marks(const struct opts *o, const struct kymo_matri
     kymo_labels_cover(l, x, inside);
     for (size_t i = 0; i < l->n; i++)
         if (!inside[i])
-            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                             "%s has no window wholly inside a mark '%s', so nothing shows that it is %s",
-                             o->marks, l->label[i].name, kymo_verdict_name(l->label[i].verdict));
+            return KYMO_FAIL(
+                err, KYMO_EINPUT, KYMO_NOWHERE,
+                "%s has no window wholly inside a mark '%s', so nothing shows that it is %s",
+                o->marks, l->label[i].name, kymo_verdict_name(l->label[i].verdict));
     kymo_labels_from_marks(l, x, row_label);
     return KYMO_OK;
 }
 
-static kymo_status labels_of_file(const struct opts *o, const struct kymo_matrix *x, struct kymo_labels *l,
-                                  uint32_t *row_label, struct kymo_err *err)
+static kymo_status labels_of_file(const struct opts *o, const struct kymo_matrix *x,
+                                  struct kymo_labels *l, uint32_t *row_label,
+                                  struct kymo_err *err)
 {
     struct kymo_buf text = {0};
     if (!x->row)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s does not say when its rows were", o->matrix);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s does not say when its rows were",
+                         o->matrix);
     kymo_status s = kymo_file_read(&text, o->labels, LABELS_BYTES_MAX, err);
     kymo_buf_u8(&text, 0);
     if (!s && text.failed)
@@ -126,10 +136,11 @@ static kymo_status labels_of_file(const struct opts *o, const struct kymo_matrix
     return s;
 }
 
-static kymo_status vote(const struct opts *o, struct kymo_model *m, const char *path, const char *by,
-                        kymo_status (*labels)(const struct opts *, const struct kymo_matrix *,
-                                              struct kymo_labels *, uint32_t *, struct kymo_err *),
-                        struct kymo_err *err)
+static kymo_status
+vote(const struct opts *o, struct kymo_model *m, const char *path, const char *by,
+     kymo_status (*labels)(const struct opts *, const struct kymo_matrix *,
+                           struct kymo_labels *, uint32_t *, struct kymo_err *),
+     struct kymo_err *err)
 {
     struct kymo_matrix x;
     struct kymo_labels *l = calloc(1, sizeof(*l));
@@ -137,7 +148,8 @@ static kymo_status vote(const struct opts *o, struct kymo_model *m, const char *
     kymo_status s = l ? kymo_matrix_load(&x, path, err) : no_memory(err);
     if (!s)
         s = kymo_model_accepts(m, &x, path, err);
-    uint32_t *state = calloc(x.n + 1, sizeof(*state)), *row_label = calloc(x.n + 1, sizeof(*row_label));
+    uint32_t *state = calloc(x.n + 1, sizeof(*state)),
+             *row_label = calloc(x.n + 1, sizeof(*row_label));
     if (!s && (!state || !row_label))
         s = no_memory(err);
     if (!s)
@@ -159,20 +171,24 @@ static kymo_status edit_state(struct kymo_model *m, const char *word, struct kym
     const char *eq = strchr(word, '=');
     char state[KYMO_LABEL_BYTES_MAX] = "";
     if (!eq || (size_t)(eq - word) >= sizeof(state))
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "'%s' is not like s3=disk-full:bad", word);
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "'%s' is not like s3=disk-full:bad",
+                         word);
     memcpy(state, word, (size_t)(eq - word));
     const size_t c = kymo_model_find(m, state);
     if (c == m->k)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                         "no state, or more than one, is '%s'; the model has s0 to s%zu", state, m->k - 1);
+                         "no state, or more than one, is '%s'; the model has s0 to s%zu", state,
+                         m->k - 1);
     struct kymo_state *s = &m->state[c];
     const char *colon = strrchr(eq + 1, ':');
     const size_t name = colon ? (size_t)(colon - eq - 1) : strlen(eq + 1);
     if (name >= sizeof(s->label))
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "a label has at most %zu bytes", sizeof(s->label) - 1);
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "a label has at most %zu bytes",
+                         sizeof(s->label) - 1);
     const enum kymo_verdict v = colon ? kymo_verdict_value(colon + 1) : s->verdict;
     if (v == KYMO_VERDICTS)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "'%s' is not good, bad or unknown", colon + 1);
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "'%s' is not good, bad or unknown",
+                         colon + 1);
     if (v == KYMO_GOOD && s->size == 0)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
                          "state %zu has no windows: nothing shows that it is good", c);
@@ -199,8 +215,8 @@ static void print_padded(const char *s, size_t width)
 
 static void print_states(const struct kymo_model *m)
 {
-    printf("%-5s %-20s %-8s %7s %6s %7s %9s  %s\n", "state", "label", "verdict", "windows", "share", "purity",
-           "evidence", "typical");
+    printf("%-5s %-20s %-8s %7s %6s %7s %9s  %s\n", "state", "label", "verdict", "windows",
+           "share", "purity", "evidence", "typical");
     for (size_t c = 0; c < m->k; c++) {
         const struct kymo_state *s = &m->state[c];
         char id[24], purity[16] = "-", evidence[32] = "-", value[KYMO_VALUE_BYTES];
@@ -231,10 +247,11 @@ static kymo_status print_json(const struct kymo_model *m, struct kymo_err *err)
     json_t *list = json_array();
     for (size_t c = 0; list && c < m->k; c++) {
         const struct kymo_state *s = &m->state[c];
-        json_array_append_new(list, json_pack("{s:I, s:s, s:s, s:I, s:f, s:I, s:s}", "id", (json_int_t)c,
-                                              "label", s->label, "verdict", kymo_verdict_name(s->verdict),
-                                              "windows", (json_int_t)s->size, "purity", s->purity,
-                                              "evidence", (json_int_t)s->evidence, "by", s->by));
+        json_array_append_new(
+            list, json_pack("{s:I, s:s, s:s, s:I, s:f, s:I, s:s}", "id", (json_int_t)c, "label",
+                            s->label, "verdict", kymo_verdict_name(s->verdict), "windows",
+                            (json_int_t)s->size, "purity", s->purity, "evidence",
+                            (json_int_t)s->evidence, "by", s->by));
     }
     json_t *doc = json_pack("{s:o}", "states", list);
     const kymo_status s = doc ? kymo_json_write(doc, "-", 0, err) : no_memory(err);

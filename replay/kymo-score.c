@@ -39,7 +39,7 @@ struct job {
     struct kymo_labels *labels;
     struct kymo_score *score; /* [n] */
     uint64_t count[KYMO_OUTCOMES];
-    uint64_t *by_state;       /* [k] */
+    uint64_t *by_state; /* [k] */
     struct phase phase[KYMO_LABELS_MAX];
     struct phase of[KYMO_VERDICTS];
     int exit;
@@ -50,18 +50,22 @@ static int parse_args(int argc, char **argv, struct opts *o)
 {
     const struct kymo_opt table[] = {
         {KYMO_OPT_STR, 'm', "model", "FILE", "the labelled model to judge by", &o->model, 0, 0},
-        {KYMO_OPT_LIST, 'r', "read", "FILE", "a capture or matrix, like a bare FILE", &o->in, 0, 0},
+        {KYMO_OPT_LIST, 'r', "read", "FILE", "a capture or matrix, like a bare FILE", &o->in, 0,
+         0},
         {KYMO_OPT_STR, 0, "fail-on", "RULES",
-         "what fails the run: shares or numbers of good, bad, unknown, inconclusive windows (" FAIL_ON ")",
+         "what fails the run: shares or numbers of good, bad, unknown, inconclusive windows "
+         "(" FAIL_ON ")",
          &o->fail_on, 0, 0},
-        {KYMO_OPT_F64, 0, "alpha", "P", "windows with a p-value of at most this are novel, so unknown (0.01)",
-         &o->alpha, 0, 1},
-        {KYMO_OPT_FLAG, 0, "jsonl", NULL, "print one JSON object a window, and one of the run", &o->jsonl, 0, 0},
+        {KYMO_OPT_F64, 0, "alpha", "P",
+         "windows with a p-value of at most this are novel, so unknown (0.01)", &o->alpha, 0,
+         1},
+        {KYMO_OPT_FLAG, 0, "jsonl", NULL, "print one JSON object a window, and one of the run",
+         &o->jsonl, 0, 0},
         {KYMO_OPT_FLAG, 0, "json", NULL, "print one JSON object of the run", &o->json, 0, 0},
-        {KYMO_OPT_FLAG, 0, "evaluate", NULL, "compare the verdicts with the capture's marks; wants --verdict",
-         &o->evaluate, 0, 0},
-        {KYMO_OPT_STR, 0, "verdict", "NAME=VERDICT,...", "what each mark's name means, for --evaluate",
-         &o->verdict, 0, 0},
+        {KYMO_OPT_FLAG, 0, "evaluate", NULL,
+         "compare the verdicts with the capture's marks; wants --verdict", &o->evaluate, 0, 0},
+        {KYMO_OPT_STR, 0, "verdict", "NAME=VERDICT,...",
+         "what each mark's name means, for --evaluate", &o->verdict, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "print the last line alone", &o->quiet, 0, 0},
     };
     const struct kymo_cli cli = {
@@ -69,9 +73,10 @@ static int parse_args(int argc, char **argv, struct opts *o)
         .summary = "judge captures by a labelled model",
         .positional = "[CAPTURE|MATRIX...]",
         .positional_max = SIZE_MAX,
-        .examples = "kymo score -m prod.model.json test.kymo\n"
-                    "kymo record -d 60s -w - | kymo score -m prod.model.json -\n"
-                    "kymo score -m prod.model.json --fail-on 'bad>=3,unknown>10%' --jsonl test.kymo\n",
+        .examples =
+            "kymo score -m prod.model.json test.kymo\n"
+            "kymo record -d 60s -w - | kymo score -m prod.model.json -\n"
+            "kymo score -m prod.model.json --fail-on 'bad>=3,unknown>10%' --jsonl test.kymo\n",
         .opt = table,
         .n_opt = KYMO_COUNT_OF(table),
     };
@@ -110,8 +115,10 @@ static kymo_status load(struct job *j, const char **at, struct kymo_err *err)
     for (size_t i = 1; i < j->o->in.n; i++) {
         *at = j->o->in.v[i];
         if (is_matrix)
-            return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "several inputs have to be captures, and %s is a "
-                             "matrix", j->o->in.v[0]);
+            return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                             "several inputs have to be captures, and %s is a "
+                             "matrix",
+                             j->o->in.v[0]);
         KYMO_TRY(kymo_matrix_load_capture(&j->m, j->o->in.v[i], (uint32_t)i, err));
     }
     *at = j->o->in.v[0];
@@ -125,7 +132,8 @@ static void warn(const struct job *j)
             kymo_cli_say(TOOL, "warning: %s ends in mid-chunk; what came before is judged",
                          j->m.capture[i].name);
         if (j->m.capture[i].late)
-            kymo_cli_say(TOOL, "warning: %s: %" PRIu64 " rows came after their window had closed",
+            kymo_cli_say(TOOL,
+                         "warning: %s: %" PRIu64 " rows came after their window had closed",
                          j->m.capture[i].name, j->m.capture[i].late);
     }
     if (!j->model.finished)
@@ -134,11 +142,16 @@ static void warn(const struct job *j)
     for (size_t c = 0; c < j->model.k; c++)
         named += j->model.state[c].verdict != KYMO_UNKNOWN;
     if (!named)
-        kymo_cli_say(TOOL, "warning: no state of %s is labelled, so every window is unknown; see kymo label",
-                     j->o->model);
+        kymo_cli_say(
+            TOOL,
+            "warning: no state of %s is labelled, so every window is unknown; see kymo label",
+            j->o->model);
     if (!kymo_scorer_is_calibrated(j->scorer) && !j->o->quiet)
-        kymo_cli_say(TOOL, "%zu windows were held out, fewer than %u: no p-values, windows are judged by state "
-                     "and distance", j->model.n_holdout, KYMO_HOLDOUT_MIN);
+        kymo_cli_say(TOOL,
+                     "%zu windows were held out, fewer than %u: no p-values, windows are "
+                     "judged by state "
+                     "and distance",
+                     j->model.n_holdout, KYMO_HOLDOUT_MIN);
 }
 
 static kymo_status judge(struct job *j, struct kymo_err *err)
@@ -149,7 +162,8 @@ static kymo_status judge(struct job *j, struct kymo_err *err)
     if (!j->score || !j->by_state)
         return no_memory(err);
     for (size_t i = 0; i < m->n; i++) {
-        KYMO_TRY(kymo_score_row(j->scorer, m->X + i * m->d, m->row ? m->row[i].lost : 0, i, &j->score[i], err));
+        KYMO_TRY(kymo_score_row(j->scorer, m->X + i * m->d, m->row ? m->row[i].lost : 0, i,
+                                &j->score[i], err));
         j->count[j->score[i].outcome]++;
         j->by_state[j->score[i].state]++;
     }
@@ -174,8 +188,9 @@ static void conclude(struct job *j)
             snprintf(j->reason, sizeof(j->reason), "%s %.1f%% %s %g%%", word, 100 * share,
                      broken->or_equal ? "reaches" : "passes", 100 * broken->limit);
         else
-            snprintf(j->reason, sizeof(j->reason), "%" PRIu64 " %s %s %g", j->count[broken->outcome], word,
-                     broken->or_equal ? "reach" : "pass", broken->limit);
+            snprintf(j->reason, sizeof(j->reason), "%" PRIu64 " %s %s %g",
+                     j->count[broken->outcome], word, broken->or_equal ? "reach" : "pass",
+                     broken->limit);
     } else if (n == 0) {
         j->exit = KYMO_EXIT_INCONCLUSIVE;
         snprintf(j->reason, sizeof(j->reason), "%s",
@@ -227,8 +242,8 @@ static double balanced_accuracy(const struct job *j)
 static double seconds_in(const struct job *j, size_t row)
 {
     const struct kymo_matrix_row *r = &j->m.row[row];
-    const uint64_t zero = r->capture < j->m.n_captures ? j->m.capture[r->capture].first_ns
-                                                       : j->m.row[0].start_ns;
+    const uint64_t zero =
+        r->capture < j->m.n_captures ? j->m.capture[r->capture].first_ns : j->m.row[0].start_ns;
     return ((double)r->start_ns - (double)zero) / 1e9;
 }
 
@@ -263,7 +278,8 @@ static void print_run(const struct job *j, size_t first, size_t end)
     const struct kymo_state *state = &j->model.state[s->state];
     if (j->m.row) {
         const double from = seconds_in(j, first);
-        printf("%8.1f %8.1f  ", from, seconds_in(j, end - 1) + (double)j->m.row[end - 1].dur_ns / 1e9);
+        printf("%8.1f %8.1f  ", from,
+               seconds_in(j, end - 1) + (double)j->m.row[end - 1].dur_ns / 1e9);
         if (j->model.spec && j->model.spec->by != KYMO_BY_HOST) {
             kymo_print_safe(stdout, j->m.row[first].entity, strlen(j->m.row[first].entity));
             printf("  ");
@@ -284,7 +300,8 @@ static void print_run(const struct job *j, size_t first, size_t end)
 
 static void print_text(const struct job *j)
 {
-    printf(j->m.row ? "  from s     to s  verdict      state\n" : "from row   to row  verdict      state\n");
+    printf(j->m.row ? "  from s     to s  verdict      state\n"
+                    : "from row   to row  verdict      state\n");
     for (size_t i = 0; i < j->m.n;) {
         size_t end = i + 1;
         while (end < j->m.n && same_run(j, i, end))
@@ -298,8 +315,8 @@ static void print_text(const struct job *j)
             continue;
         printf("mark ");
         kymo_print_safe(stdout, l->name, strlen(l->name));
-        printf(" (%s): %" PRIu64 " of %" PRIu64 " windows right\n", kymo_verdict_name(l->verdict),
-               j->phase[i].right, j->phase[i].windows);
+        printf(" (%s): %" PRIu64 " of %" PRIu64 " windows right\n",
+               kymo_verdict_name(l->verdict), j->phase[i].right, j->phase[i].windows);
     }
     if (j->o->evaluate)
         printf("balanced window accuracy %.1f%%\n", 100 * balanced_accuracy(j));
@@ -309,8 +326,9 @@ static void print_last_line(const struct job *j)
 {
     static const char *const word[] = {"PASS", "FAIL", "INCONCLUSIVE"};
     const int i = j->exit == KYMO_EXIT_OK ? 0 : j->exit == KYMO_EXIT_FINDING ? 1 : 2;
-    printf("%s: %s; %zu windows: %" PRIu64 " good, %" PRIu64 " bad, %" PRIu64 " unknown, %" PRIu64
-           " inconclusive\n", word[i], j->reason, j->m.n, j->count[KYMO_OUT_GOOD], j->count[KYMO_OUT_BAD],
+    printf("%s: %s; %zu windows: %" PRIu64 " good, %" PRIu64 " bad, %" PRIu64
+           " unknown, %" PRIu64 " inconclusive\n",
+           word[i], j->reason, j->m.n, j->count[KYMO_OUT_GOOD], j->count[KYMO_OUT_BAD],
            j->count[KYMO_OUT_UNKNOWN], j->count[KYMO_OUT_INCONCLUSIVE]);
 }
 
@@ -334,9 +352,10 @@ static void put_window(struct kymo_buf *b, const struct job *j, size_t i)
     kymo_buf_printf(b, "{\"type\":\"window\",\"row\":%zu", i);
     if (j->m.row) {
         const struct kymo_matrix_row *r = &j->m.row[i];
-        kymo_buf_printf(b, ",\"capture\":%" PRIu32 ",\"start_ns\":%" PRIu64 ",\"dur_ns\":%" PRIu64
-                        ",\"end_real_ns\":%" PRIu64 ",\"events\":%" PRIu64, r->capture, r->start_ns, r->dur_ns,
-                        r->real_ns, r->events);
+        kymo_buf_printf(b,
+                        ",\"capture\":%" PRIu32 ",\"start_ns\":%" PRIu64 ",\"dur_ns\":%" PRIu64
+                        ",\"end_real_ns\":%" PRIu64 ",\"events\":%" PRIu64,
+                        r->capture, r->start_ns, r->dur_ns, r->real_ns, r->events);
         put_real(b, "start_s", seconds_in(j, i));
         put_real(b, "lost", r->lost);
         put_text(b, "entity", r->entity);
@@ -374,8 +393,8 @@ static void put_evaluation(struct kymo_buf *b, const struct job *j)
     for (size_t i = 0, n = 0; i < j->labels->n; i++) {
         if (!j->phase[i].windows)
             continue;
-        kymo_buf_printf(b, "%s{\"windows\":%" PRIu64 ",\"right\":%" PRIu64, n++ ? "," : "", j->phase[i].windows,
-                        j->phase[i].right);
+        kymo_buf_printf(b, "%s{\"windows\":%" PRIu64 ",\"right\":%" PRIu64, n++ ? "," : "",
+                        j->phase[i].windows, j->phase[i].right);
         put_text(b, "name", j->labels->label[i].name);
         put_text(b, "verdict", kymo_verdict_name(j->labels->label[i].verdict));
         put_real(b, "accuracy", (double)j->phase[i].right / (double)j->phase[i].windows);
@@ -388,10 +407,11 @@ static void put_summary(struct kymo_buf *b, const struct job *j)
 {
     static const char *const word[] = {"pass", "fail", "inconclusive"};
     const int w = j->exit == KYMO_EXIT_OK ? 0 : j->exit == KYMO_EXIT_FINDING ? 1 : 2;
-    kymo_buf_printf(b, "{\"type\":\"run\",\"verdict\":\"%s\",\"exit\":%d,\"windows\":%zu", word[w], j->exit,
-                    j->m.n);
+    kymo_buf_printf(b, "{\"type\":\"run\",\"verdict\":\"%s\",\"exit\":%d,\"windows\":%zu",
+                    word[w], j->exit, j->m.n);
     for (int o = 0; o < KYMO_OUTCOMES; o++)
-        kymo_buf_printf(b, ",\"%s\":%" PRIu64, kymo_outcome_name((enum kymo_outcome)o), j->count[o]);
+        kymo_buf_printf(b, ",\"%s\":%" PRIu64, kymo_outcome_name((enum kymo_outcome)o),
+                        j->count[o]);
     put_text(b, "reason", j->reason);
     put_text(b, "rules", j->o->fail_on);
     kymo_buf_printf(b, ",\"calibrated\":%s,\"states\":[",
@@ -399,7 +419,8 @@ static void put_summary(struct kymo_buf *b, const struct job *j)
     for (size_t c = 0, n = 0; c < j->model.k; c++) {
         if (!j->by_state[c])
             continue;
-        kymo_buf_printf(b, "%s{\"state\":%zu,\"windows\":%" PRIu64, n++ ? "," : "", c, j->by_state[c]);
+        kymo_buf_printf(b, "%s{\"state\":%zu,\"windows\":%" PRIu64, n++ ? "," : "", c,
+                        j->by_state[c]);
         put_text(b, "label", j->model.state[c].label);
         put_text(b, "verdict", kymo_verdict_name(j->model.state[c].verdict));
         kymo_buf_printf(b, "}");

@@ -12,11 +12,11 @@
 
 /* What one block of rows gives back; summed in block order. */
 struct part {
-    double *sum;   /* [k,d] of the block's rows by label */
-    size_t *size;  /* [k] */
+    double *sum;  /* [k,d] of the block's rows by label */
+    size_t *size; /* [k] */
     double inertia;
     size_t changed;
-    double *dist;  /* [k] scratch */
+    double *dist; /* [k] scratch */
 };
 
 struct pass {
@@ -190,8 +190,8 @@ static size_t draw_row(const struct kymo_kmeans_in *in, const double *near, doub
 }
 
 /* Greedy k-means++ into C. a, b, c: [n] scratch. */
-static void seed_centres(const struct kymo_kmeans_in *in, struct seeding *s, struct kymo_rng *rng,
-                         double *C, double *buffer[3])
+static void seed_centres(const struct kymo_kmeans_in *in, struct seeding *s,
+                         struct kymo_rng *rng, double *C, double *buffer[3])
 {
     const size_t trials = 2 + (size_t)log((double)in->k);
     double *near = buffer[0], *best = buffer[1], *trial = buffer[2];
@@ -235,12 +235,14 @@ static enum kymo_kmeans_stop lloyd(struct pass *p, size_t restart, double *inert
                                    size_t *iterations)
 {
     const struct kymo_kmeans_in *in = p->in;
-    memset(p->label, 0xff, in->n * sizeof(*p->label)); /* no centre's index: all change at first */
+    memset(p->label, 0xff,
+           in->n * sizeof(*p->label)); /* no centre's index: all change at first */
     for (size_t pass = 1;; pass++) {
         const size_t changed = assign_all(p, inertia);
         *iterations = pass;
         if (in->tick) {
-            const struct kymo_kmeans_tick t = {restart, in->init ? 1 : in->n_init, pass, *inertia};
+            const struct kymo_kmeans_tick t = {restart, in->init ? 1 : in->n_init, pass,
+                                               *inertia};
             in->tick(in->tick_ctx, &t);
         }
         reduce_sums(p);
@@ -260,7 +262,8 @@ static kymo_status pass_init(struct pass *p, const struct kymo_kmeans_in *in,
     const size_t n = in->n, d = in->d, k = in->k;
     size_t kd;
     if (!kymo_size_mul(k, d, &kd))
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%zu clusters of %zu columns are too many", k, d);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "%zu clusters of %zu columns are too many", k, d);
     p->in = in;
     p->block_rows = kymo_block_rows(n);
     p->n_blocks = (n + p->block_rows - 1) / p->block_rows;
@@ -278,8 +281,10 @@ static kymo_status pass_init(struct pass *p, const struct kymo_kmeans_in *in,
         ok = p->part[b].sum && p->part[b].size && p->part[b].dist;
     }
     if (!ok)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "k-means of %zu rows by %zu columns with k = %zu "
-                         "passes the memory budget", n, d, k);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "k-means of %zu rows by %zu columns with k = %zu "
+                         "passes the memory budget",
+                         n, d, k);
     return KYMO_OK;
 }
 
@@ -305,8 +310,8 @@ static kymo_status fit(const struct kymo_kmeans_in *in, struct kymo_arena *scrat
     s.sum = KYMO_NEW_RAW(scratch, double, p.n_blocks);
     for (int i = 0; i < 3 && !in->init; i++)
         if (!(buffer[i] = KYMO_NEW_RAW(scratch, double, in->n)))
-            return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "seeding of %zu rows passes the memory budget",
-                             in->n);
+            return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                             "seeding of %zu rows passes the memory budget", in->n);
     if (!s.sum)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "seeding passes the memory budget");
     struct kymo_rng rng;
@@ -341,7 +346,8 @@ kymo_status kymo_kmeans(const struct kymo_kmeans_in *in, struct kymo_arena *aren
     got.label = KYMO_NEW_RAW(arena, uint32_t, in->n);
     got.size = KYMO_NEW_RAW(arena, size_t, in->k);
     if (!got.C || !got.label || !got.size)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "the result of k-means passes the memory budget");
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "the result of k-means passes the memory budget");
     struct kymo_arena scratch;
     kymo_arena_init(&scratch, arena->cap_bytes);
     const kymo_status s = fit(in, &scratch, &got, err);
@@ -376,16 +382,16 @@ static void label_block(void *ctx, size_t block)
 }
 
 kymo_status kymo_kmeans_assign(size_t n, size_t d, size_t k, const double *X, const double *C,
-                               unsigned n_threads, uint32_t *label, double *dist2, double *inertia,
-                               struct kymo_err *err)
+                               unsigned n_threads, uint32_t *label, double *dist2,
+                               double *inertia, struct kymo_err *err)
 {
     assert(k >= 1);
     struct kymo_arena a;
     kymo_arena_init(&a, SIZE_MAX);
     struct labelling l = {n, d, k, kymo_block_rows(n), X, NULL, label, dist2, NULL, NULL};
     const size_t n_blocks = (n + l.block_rows - 1) / l.block_rows;
-    double *packed = KYMO_NEW_RAW(&a, double, k * d);
-    l.dist = KYMO_NEW_RAW(&a, double, n_blocks * k);
+    double *packed = KYMO_NEW_RAW(&a, double, k *d);
+    l.dist = KYMO_NEW_RAW(&a, double, n_blocks *k);
     l.sum = KYMO_NEW_RAW(&a, double, n_blocks);
     if (!packed || !l.dist || !l.sum) {
         kymo_arena_release(&a);

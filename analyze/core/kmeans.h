@@ -29,18 +29,18 @@ struct kymo_kmeans_in {
     size_t max_iter;    /* updates of the centres a restart, >= 1 */
     uint64_t seed;
     unsigned n_threads;
-    const volatile sig_atomic_t *stop; /* may be NULL */
+    const volatile sig_atomic_t *stop;                         /* may be NULL */
     void (*tick)(void *ctx, const struct kymo_kmeans_tick *t); /* may be NULL */
     void *tick_ctx;
 };
 
 struct kymo_kmeans_out {
-    double *C;          /* [k,d] arena: each is the mean of its rows */
-    uint32_t *label;    /* [n] arena: nearest of C */
-    size_t *size;       /* [k] arena */
-    double inertia;     /* sum of squared distances of the rows to their centres */
-    size_t iterations;  /* assignment passes of the restart kept, the last, quiet one included */
-    size_t restarts;    /* restarts finished */
+    double *C;         /* [k,d] arena: each is the mean of its rows */
+    uint32_t *label;   /* [n] arena: nearest of C */
+    size_t *size;      /* [k] arena */
+    double inertia;    /* sum of squared distances of the rows to their centres */
+    size_t iterations; /* assignment passes of the restart kept, the last, quiet one included */
+    size_t restarts;   /* restarts finished */
     enum kymo_kmeans_stop why;
 };
 
@@ -75,8 +75,9 @@ KYMO_MUST_USE kymo_status kymo_kmeans(const struct kymo_kmeans_in *in, struct ky
  * errors  ELIMIT: no memory for the packed centres
  */
 KYMO_MUST_USE kymo_status kymo_kmeans_assign(size_t n, size_t d, size_t k, const double *X,
-                                             const double *C, unsigned n_threads, uint32_t *label,
-                                             double *dist2, double *inertia, struct kymo_err *err);
+                                             const double *C, unsigned n_threads,
+                                             uint32_t *label, double *dist2, double *inertia,
+                                             struct kymo_err *err);
 
 const char *kymo_kmeans_stop_name(enum kymo_kmeans_stop why);
 

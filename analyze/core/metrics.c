@@ -12,11 +12,11 @@ struct silhouette {
     size_t n, d, m, width, block_rows;
     const double *X;
     const struct kymo_labelling *l;
-    const size_t *first;  /* [m] where a partition's clusters begin in a row of width */
-    const size_t *size;   /* [width] */
-    double *to;           /* [n_blocks, width] scratch: distances summed by cluster */
-    double *sum;          /* [n_blocks, m] */
-    double *sample;       /* [n] or NULL */
+    const size_t *first; /* [m] where a partition's clusters begin in a row of width */
+    const size_t *size;  /* [width] */
+    double *to;          /* [n_blocks, width] scratch: distances summed by cluster */
+    double *sum;         /* [n_blocks, m] */
+    double *sample;      /* [n] or NULL */
 };
 
 /* Silhouette of row i under partition p, from the summed distances of that row. */
@@ -66,8 +66,8 @@ static size_t silhouette_block_rows(size_t n)
     return (n + KYMO_BLOCKS_MAX - 1) / KYMO_BLOCKS_MAX;
 }
 
-kymo_status kymo_silhouette(size_t n, size_t d, const double *X, struct kymo_labelling *l, size_t m,
-                            unsigned n_threads, double *sample, struct kymo_err *err)
+kymo_status kymo_silhouette(size_t n, size_t d, const double *X, struct kymo_labelling *l,
+                            size_t m, unsigned n_threads, double *sample, struct kymo_err *err)
 {
     struct kymo_arena a;
     kymo_arena_init(&a, SIZE_MAX);
@@ -80,11 +80,12 @@ kymo_status kymo_silhouette(size_t n, size_t d, const double *X, struct kymo_lab
         s.width += l[p].k;
     }
     size_t *size = KYMO_NEW(&a, size_t, s.width);
-    s.to = KYMO_NEW_RAW(&a, double, n_blocks * s.width);
-    s.sum = KYMO_NEW_RAW(&a, double, n_blocks * m);
+    s.to = KYMO_NEW_RAW(&a, double, n_blocks *s.width);
+    s.sum = KYMO_NEW_RAW(&a, double, n_blocks *m);
     if (!first || !size || !s.to || !s.sum) {
         kymo_arena_release(&a);
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory for the silhouette of %zu partitions", m);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "no memory for the silhouette of %zu partitions", m);
     }
     for (size_t p = 0; p < m; p++)
         for (size_t i = 0; i < n; i++)
@@ -108,7 +109,8 @@ double kymo_kmeans_bic(size_t n, size_t d, size_t k, const size_t *size, double 
     if (k >= n || !(inertia > 0))
         return -INFINITY;
     const double variance = inertia / (cols * (rows - clusters));
-    double loglik = -0.5 * rows * cols * log(2 * M_PI * variance) - 0.5 * cols * (rows - clusters);
+    double loglik =
+        -0.5 * rows * cols * log(2 * M_PI * variance) - 0.5 * cols * (rows - clusters);
     for (size_t c = 0; c < k; c++)
         if (size[c])
             loglik += (double)size[c] * log((double)size[c] / rows);

@@ -24,8 +24,9 @@ struct kymo_labelling {
  * source  Rousseeuw, Silhouettes, J. Comput. Appl. Math. 20, 1987; the only row of its cluster has 0
  */
 KYMO_MUST_USE kymo_status kymo_silhouette(size_t n, size_t d, const double *X,
-                                          struct kymo_labelling *l, size_t m, unsigned n_threads,
-                                          double *sample, struct kymo_err *err);
+                                          struct kymo_labelling *l, size_t m,
+                                          unsigned n_threads, double *sample,
+                                          struct kymo_err *err);
 
 /*
  * Bayesian information criterion of a k-means partition, read as a mixture of k spherical

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/model/model.h"
-
 #define BLOCK_ROWS_MIN 2u
 #define BLOCK_ROWS_MAX 60u
 #define BLOCKS_WANTED 200u
@@ -47,10 +45,13 @@ static int same_series(const struct ref *a, const struct ref *b)
            (a->row->capture == b->row->capture && strcmp(a->row->entity, b->row->entity) == 0);
 }
 
-static void mark_held(const struct kymo_matrix *m, const struct ref *r, double share, uint8_t *held)
+static void mark_held(const struct kymo_matrix *m, const struct ref *r, double share,
+                      uint8_t *held)
 {
     size_t block = m->n / BLOCKS_WANTED;
-    block = block < BLOCK_ROWS_MIN ? BLOCK_ROWS_MIN : block > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block;
+    block = block < BLOCK_ROWS_MIN   ? BLOCK_ROWS_MIN
+            : block > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
+                                     : block;
     const size_t every = (size_t)(1 / share + 0.5);
     size_t begin = 0;
     for (size_t i = 0; i < m->n; i++) {
@@ -70,7 +71,8 @@ kymo_status kymo_split_rows(const struct kymo_matrix *m, double share, struct ky
     struct ref *r = sort_rows(m);
     if (!s.train || !s.hold || !held || !r) {
         free(r);
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory to split %zu rows", m->n);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory to split %zu rows",
+                         m->n);
     }
     if (share > 0)
         mark_held(m, r, share, held);
@@ -92,7 +94,8 @@ kymo_status kymo_count_transitions(const struct kymo_matrix *m, const uint32_t *
 {
     struct ref *r = sort_rows(m);
     if (!r)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory to order %zu rows", m->n);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory to order %zu rows",
+                         m->n);
     for (size_t i = 1; i < m->n; i++) {
         if (!same_series(&r[i - 1], &r[i]))
             continue;

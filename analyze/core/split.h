@@ -30,7 +30,8 @@ KYMO_MUST_USE kymo_status kymo_split_rows(const struct kymo_matrix *m, double sh
  * label   [n] state of each row          count  [k,k] added to
  * errors  ELIMIT
  */
-KYMO_MUST_USE kymo_status kymo_count_transitions(const struct kymo_matrix *m, const uint32_t *label,
-                                                 size_t k, uint64_t *count, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_count_transitions(const struct kymo_matrix *m,
+                                                 const uint32_t *label, size_t k,
+                                                 uint64_t *count, struct kymo_err *err);
 
 #endif

@@ -9,7 +9,8 @@
 #include "format/base/file.h"
 #include "format/base/size.h"
 
-static const char *const row_facts[] = {"ts", "dur", "real", "capture", "entity", "events", "lost"};
+static const char *const row_facts[] = {"ts",     "dur",    "real", "capture",
+                                        "entity", "events", "lost"};
 #define ROW_FACTS KYMO_COUNT_OF(row_facts)
 #define WRITE_AT_BYTES ((size_t)1 << 20)
 
@@ -29,14 +30,16 @@ void kymo_csv_open(struct kymo_csv *c, char *text, size_t n, struct kymo_arena *
         c->separator = ';';
 }
 
-static kymo_status add_field(struct kymo_csv *c, char *s, const char *name, struct kymo_err *err)
+static kymo_status add_field(struct kymo_csv *c, char *s, const char *name,
+                             struct kymo_err *err)
 {
     if (c->n == c->cap) {
         const size_t cap = c->cap ? c->cap * 2 : 64;
         char **p = cap > 2 * KYMO_CSV_FIELDS_MAX ? NULL : KYMO_NEW(c->arena, char *, cap);
         if (!p)
-            return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: line %zu has more than %u cells", name,
-                             c->line, KYMO_CSV_FIELDS_MAX);
+            return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                             "%s: line %zu has more than %u cells", name, c->line,
+                             KYMO_CSV_FIELDS_MAX);
         if (c->n)
             memcpy(p, c->field, c->n * sizeof(*p));
         c->field = p;
@@ -58,8 +61,8 @@ static kymo_status take_field(struct kymo_csv *c, int *last, size_t *newlines, c
         quoted = 1;
         for (c->p++;; c->p++) {
             if (c->p >= c->end)
-                return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE, "%s: a quote in line %zu never closes", name,
-                                 c->line);
+                return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE,
+                                 "%s: a quote in line %zu never closes", name, c->line);
             if (*c->p == '"') {
                 c->p++;
                 if (c->p >= c->end || *c->p != '"')
@@ -100,8 +103,8 @@ kymo_status kymo_csv_next(struct kymo_csv *c, int *more, const char *name, struc
     return KYMO_OK;
 }
 
-static kymo_status take_header(struct kymo_matrix *m, const struct kymo_csv *c, const char *name,
-                               struct kymo_err *err)
+static kymo_status take_header(struct kymo_matrix *m, const struct kymo_csv *c,
+                               const char *name, struct kymo_err *err)
 {
     size_t facts = 0;
     while (facts < ROW_FACTS && facts < c->n && strcmp(c->field[facts], row_facts[facts]) == 0)
@@ -109,11 +112,12 @@ static kymo_status take_header(struct kymo_matrix *m, const struct kymo_csv *c, 
     facts = facts == ROW_FACTS ? facts : 0;
     m->d = c->n - facts;
     if (m->d == 0 || m->d > KYMO_MATRIX_COLUMNS_MAX)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, 1 to %u can be", name, m->d,
-                         KYMO_MATRIX_COLUMNS_MAX);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, 1 to %u can be",
+                         name, m->d, KYMO_MATRIX_COLUMNS_MAX);
     m->column = KYMO_NEW(&m->arena, struct kymo_matrix_column, m->d);
     if (!m->column)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: columns pass the memory budget", name);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: columns pass the memory budget",
+                         name);
     size_t numbers = 0;
     for (size_t j = 0; j < m->d; j++) {
         double v;
@@ -124,7 +128,8 @@ static kymo_status take_header(struct kymo_matrix *m, const struct kymo_csv *c, 
     }
     if (numbers == m->d)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s: its first line holds numbers; give the columns a header line", name);
+                         "%s: its first line holds numbers; give the columns a header line",
+                         name);
     m->has_names = 1;
     return KYMO_OK;
 }
@@ -142,14 +147,16 @@ static kymo_status take_record(struct kymo_matrix *m, const struct kymo_csv *c, 
                                double *x, const char *name, struct kymo_err *err)
 {
     if (c->n != facts + m->d)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE, "%s: line %zu has %zu cells, the header has %zu",
-                         name, c->line, c->n, facts + m->d);
+        return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE,
+                         "%s: line %zu has %zu cells, the header has %zu", name, c->line, c->n,
+                         facts + m->d);
     for (size_t j = 0; j < m->d; j++) {
         const char *cell = c->field[facts + j];
         if (take_cell(cell, &x[j]) || !isfinite(x[j]))
-            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                             "%s: column '%.80s' of row %zu (line %zu) is '%.40s', not a finite number", name,
-                             m->column[j].name, m->n + 1, c->line, cell);
+            return KYMO_FAIL(
+                err, KYMO_EINPUT, KYMO_NOWHERE,
+                "%s: column '%.80s' of row %zu (line %zu) is '%.40s', not a finite number",
+                name, m->column[j].name, m->n + 1, c->line, cell);
     }
     return kymo_matrix_add(m, x, err);
 }
@@ -158,7 +165,8 @@ kymo_status kymo_csv_parse(struct kymo_matrix *m, char *text, size_t bytes, cons
                            struct kymo_err *err)
 {
     if (memchr(text, 0, bytes))
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is no text: it holds zero bytes", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is no text: it holds zero bytes",
+                         name);
     struct kymo_csv c;
     kymo_csv_open(&c, text, bytes, &m->arena);
     int more;
@@ -170,7 +178,8 @@ kymo_status kymo_csv_parse(struct kymo_matrix *m, char *text, size_t bytes, cons
     const size_t facts = cells - m->d;
     double *x = KYMO_NEW(&m->arena, double, m->d);
     if (!x)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: a row passes the memory budget", name);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "%s: a row passes the memory budget",
+                         name);
     for (;;) {
         KYMO_TRY(kymo_csv_next(&c, &more, name, err));
         if (!more)
@@ -208,8 +217,8 @@ static void put_record(struct kymo_buf *out, const struct kymo_matrix *m, size_t
 {
     if (m->row) {
         const struct kymo_matrix_row *r = &m->row[i];
-        kymo_buf_printf(out, "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",", r->start_ns + r->dur_ns,
-                        r->dur_ns, r->real_ns, r->capture);
+        kymo_buf_printf(out, "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",",
+                        r->start_ns + r->dur_ns, r->dur_ns, r->real_ns, r->capture);
         put_cell(out, r->entity);
         kymo_buf_printf(out, ",%" PRIu64 ",%.17g,", r->events, r->lost);
     }
@@ -217,7 +226,8 @@ static void put_record(struct kymo_buf *out, const struct kymo_matrix *m, size_t
         kymo_buf_printf(out, "%.17g%c", m->X[i * m->d + j], j + 1 < m->d ? ',' : '\n');
 }
 
-kymo_status kymo_csv_write(int fd, const struct kymo_matrix *m, const char *name, struct kymo_err *err)
+kymo_status kymo_csv_write(int fd, const struct kymo_matrix *m, const char *name,
+                           struct kymo_err *err)
 {
     struct kymo_buf out = {0};
     put_header(&out, m);

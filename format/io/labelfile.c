@@ -9,20 +9,20 @@
 
 #define WALL_CLOCK_FROM_S 1e9
 
-static kymo_status read_time(const char *cell, const struct kymo_csv *c, const char *name, double *out,
-                             struct kymo_err *err)
+static kymo_status read_time(const char *cell, const struct kymo_csv *c, const char *name,
+                             double *out, struct kymo_err *err)
 {
     char *end;
     *out = strtod(cell, &end);
     if (end == cell || *end || !isfinite(*out) || *out < 0)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: '%.40s' in line %zu is no time in seconds", name,
-                         cell, c->line);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s: '%.40s' in line %zu is no time in seconds", name, cell, c->line);
     return KYMO_OK;
 }
 
 /* Is the row wholly inside start..end (seconds), by wall clock or from the first capture's start? */
-static int inside_seconds(const struct kymo_matrix *m, const struct kymo_matrix_row *r, double start,
-                          double end)
+static int inside_seconds(const struct kymo_matrix *m, const struct kymo_matrix_row *r,
+                          double start, double end)
 {
     double to, from;
     if (start >= WALL_CLOCK_FROM_S) {
@@ -40,19 +40,24 @@ static int inside_seconds(const struct kymo_matrix *m, const struct kymo_matrix_
     return from >= start - 1e-9 && to <= end + 1e-9;
 }
 
-static kymo_status take_line(struct kymo_labels *l, const struct kymo_matrix *m, const struct kymo_csv *c,
-                             const char *name, uint32_t *row_label, struct kymo_err *err)
+static kymo_status take_line(struct kymo_labels *l, const struct kymo_matrix *m,
+                             const struct kymo_csv *c, const char *name, uint32_t *row_label,
+                             struct kymo_err *err)
 {
     if (c->n != 5)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: line %zu has %zu cells, not the five of "
-                         "start,end,entity,label,verdict", name, c->line, c->n);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s: line %zu has %zu cells, not the five of "
+                         "start,end,entity,label,verdict",
+                         name, c->line, c->n);
     double start, end;
     KYMO_TRY(read_time(c->field[0], c, name, &start, err));
     KYMO_TRY(read_time(c->field[1], c, name, &end, err));
     const enum kymo_verdict v = kymo_verdict_value(c->field[4]);
     if (v == KYMO_VERDICTS || end < start)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: line %zu has no verdict good, bad or unknown, or "
-                         "ends before it starts", name, c->line);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s: line %zu has no verdict good, bad or unknown, or "
+                         "ends before it starts",
+                         name, c->line);
     KYMO_TRY(kymo_labels_add_one(l, c->field[3], strlen(c->field[3]), v, err));
     const uint32_t at = (uint32_t)kymo_labels_find(l, c->field[3]);
     for (size_t i = 0; i < m->n; i++)
@@ -62,8 +67,9 @@ static kymo_status take_line(struct kymo_labels *l, const struct kymo_matrix *m,
     return KYMO_OK;
 }
 
-kymo_status kymo_labels_read(struct kymo_labels *l, const struct kymo_matrix *m, char *text, size_t bytes,
-                             const char *name, uint32_t *row_label, struct kymo_err *err)
+kymo_status kymo_labels_read(struct kymo_labels *l, const struct kymo_matrix *m, char *text,
+                             size_t bytes, const char *name, uint32_t *row_label,
+                             struct kymo_err *err)
 {
     static const char *const header[5] = {"start", "end", "entity", "label", "verdict"};
     struct kymo_arena a;

@@ -15,8 +15,8 @@
  * row_label [m->n] out: index of the label of each row, UINT32_MAX: none; the last line that covers
  *           a row counts
  */
-KYMO_MUST_USE kymo_status kymo_labels_read(struct kymo_labels *l, const struct kymo_matrix *m, char *text,
-                                           size_t bytes, const char *name, uint32_t *row_label,
-                                           struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_labels_read(struct kymo_labels *l, const struct kymo_matrix *m,
+                                           char *text, size_t bytes, const char *name,
+                                           uint32_t *row_label, struct kymo_err *err);
 
 #endif

@@ -81,8 +81,9 @@ kymo_status kymo_matrix_load(struct kymo_matrix *m, const char *path, struct kym
     return s;
 }
 
-static kymo_status featurize(struct kymo_matrix *m, kymo_reader *r, const struct kymo_batch *first,
-                             const char *path, uint32_t ordinal, struct kymo_err *err)
+static kymo_status featurize(struct kymo_matrix *m, kymo_reader *r,
+                             const struct kymo_batch *first, const char *path, uint32_t ordinal,
+                             struct kymo_err *err)
 {
     struct kymo_feature_run *run = NULL;
     KYMO_TRY(kymo_feature_open(&run, m->spec, ordinal, &m->arena, kymo_matrix_window, m, err));
@@ -120,8 +121,9 @@ kymo_status kymo_matrix_load_any(struct kymo_matrix *m, const char *path,
     if (*is_matrix)
         s = kymo_matrix_read(m, r, first, path, err);
     else if (!spec)
-        s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                      "%s is a capture, and the model has no features of its own to make from it", path);
+        s = KYMO_FAIL(
+            err, KYMO_EINPUT, KYMO_NOWHERE,
+            "%s is a capture, and the model has no features of its own to make from it", path);
     else if (!(s = kymo_matrix_set_spec(m, spec, err)))
         s = featurize(m, r, first, path, 0, err);
     kymo_reader_close(r);

@@ -10,7 +10,8 @@
  * Read a matrix into an initialised m: .npy and .csv/.tsv/.txt by their ends, all else ("-" too) as
  * .kymo, table features.
  */
-KYMO_MUST_USE kymo_status kymo_matrix_load(struct kymo_matrix *m, const char *path, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_matrix_load(struct kymo_matrix *m, const char *path,
+                                           struct kymo_err *err);
 
 /* Does the path end so that it is read as .npy or CSV? */
 int kymo_path_is_table(const char *path);
@@ -21,8 +22,8 @@ int kymo_path_is_table(const char *path);
  * is_matrix  out: 1 when the input held a features table (spec NULL is fine for those alone)
  */
 KYMO_MUST_USE kymo_status kymo_matrix_load_any(struct kymo_matrix *m, const char *path,
-                                               const struct kymo_feature_spec *spec, int *is_matrix,
-                                               struct kymo_err *err);
+                                               const struct kymo_feature_spec *spec,
+                                               int *is_matrix, struct kymo_err *err);
 
 /* Featurize one capture into a matrix whose spec was set. ordinal: which capture it is. */
 KYMO_MUST_USE kymo_status kymo_matrix_load_capture(struct kymo_matrix *m, const char *path,

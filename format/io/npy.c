@@ -48,19 +48,24 @@ static int read_number(const char **p, size_t *out)
     return 1;
 }
 
-static kymo_status parse_shape(const char *p, struct shape *s, const char *name, struct kymo_err *err)
+static kymo_status parse_shape(const char *p, struct shape *s, const char *name,
+                               struct kymo_err *err)
 {
     if (*p++ != '(')
-        return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE, "%s: the shape in its header is no tuple", name);
+        return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE,
+                         "%s: the shape in its header is no tuple", name);
     size_t dim[2] = {0, 1}, dims = 0;
     while (*p != ')') {
         if (dims == 2)
-            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has more than two dimensions", name);
+            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has more than two dimensions",
+                             name);
         if (!read_number(&p, &dim[dims++]))
-            return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE, "%s: the shape in its header is damaged", name);
+            return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE,
+                             "%s: the shape in its header is damaged", name);
     }
     if (dims == 0)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a single number, not a matrix", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a single number, not a matrix",
+                         name);
     s->n = dim[0];
     s->d = dim[1];
     return KYMO_OK;
@@ -69,19 +74,21 @@ static kymo_status parse_shape(const char *p, struct shape *s, const char *name,
 static kymo_status parse_header(const char *header, struct shape *s, const char *name,
                                 struct kymo_err *err)
 {
-    const char *descr = find_value(header, "'descr'"), *order = find_value(header, "'fortran_order'");
+    const char *descr = find_value(header, "'descr'"),
+               *order = find_value(header, "'fortran_order'");
     const char *shape = find_value(header, "'shape'");
     if (!descr || !order || !shape)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE, "%s: its header lacks descr, fortran_order or shape",
-                         name);
+        return KYMO_FAIL(err, KYMO_ECORRUPT, KYMO_NOWHERE,
+                         "%s: its header lacks descr, fortran_order or shape", name);
     if (strncmp(descr, "'<f8'", 5) == 0)
         s->item_bytes = 8;
     else if (strncmp(descr, "'<f4'", 5) == 0)
         s->item_bytes = 4;
     else
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s holds %.12s, only '<f4' and '<f8' are read; save it with .astype('<f8')", name,
-                         descr);
+        return KYMO_FAIL(
+            err, KYMO_EINPUT, KYMO_NOWHERE,
+            "%s holds %.12s, only '<f4' and '<f8' are read; save it with .astype('<f8')", name,
+            descr);
     if (strncmp(order, "False", 5) != 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
                          "%s is in Fortran order; save it with numpy.ascontiguousarray", name);
@@ -100,7 +107,8 @@ static kymo_status name_columns(struct kymo_matrix *m, struct kymo_err *err)
             m->column = NULL;
     }
     return m->column ? KYMO_OK
-                     : KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "column names pass the memory budget");
+                     : KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                                 "column names pass the memory budget");
 }
 
 static kymo_status read_values(struct kymo_matrix *m, const struct shape *s, const uint8_t *p,
@@ -137,7 +145,8 @@ kymo_status kymo_npy_parse(struct kymo_matrix *m, struct kymo_bytes in, const ch
     KYMO_TRY(kymo_bytes_u8(&in, &major, err));
     KYMO_TRY(kymo_bytes_u8(&in, &minor, err));
     if (major < 1 || major > 3)
-        return KYMO_FAIL(err, KYMO_EINPUT, 6, "%s is .npy version %u, only 1 to 3 are known", name, major);
+        return KYMO_FAIL(err, KYMO_EINPUT, 6, "%s is .npy version %u, only 1 to 3 are known",
+                         name, major);
     if (major == 1) {
         KYMO_TRY(kymo_bytes_u16(&in, &bytes16, err));
         bytes = bytes16;
@@ -153,12 +162,14 @@ kymo_status kymo_npy_parse(struct kymo_matrix *m, struct kymo_bytes in, const ch
     struct shape s;
     size_t cells, want;
     KYMO_TRY(parse_header(text, &s, name, err));
-    if (!kymo_size_mul(s.n, s.d, &cells) || !kymo_size_mul(cells, s.item_bytes, &want) || want != in.left)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, in.at_bytes, "%s: %zu rows of %zu do not make its %zu bytes", name,
-                         s.n, s.d, in.left);
+    if (!kymo_size_mul(s.n, s.d, &cells) || !kymo_size_mul(cells, s.item_bytes, &want) ||
+        want != in.left)
+        return KYMO_FAIL(err, KYMO_ECORRUPT, in.at_bytes,
+                         "%s: %zu rows of %zu do not make its %zu bytes", name, s.n, s.d,
+                         in.left);
     if (s.d == 0 || s.d > KYMO_MATRIX_COLUMNS_MAX)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, 1 to %u can be", name, s.d,
-                         KYMO_MATRIX_COLUMNS_MAX);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, 1 to %u can be",
+                         name, s.d, KYMO_MATRIX_COLUMNS_MAX);
     m->d = s.d;
     KYMO_TRY(name_columns(m, err));
     KYMO_TRY(read_values(m, &s, in.p, err));
@@ -172,8 +183,8 @@ static kymo_status write_header(int fd, const char *descr, const char *shape, co
     memcpy(text, magic, sizeof(magic));
     text[6] = 1;
     text[7] = 0;
-    int n = snprintf(text + 10, sizeof(text) - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
-                     descr, shape);
+    int n = snprintf(text + 10, sizeof(text) - 10,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
     size_t end = 10 + (size_t)n;
     while ((end + 1) % NPY_ALIGN)
         text[end++] = ' ';

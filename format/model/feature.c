@@ -11,8 +11,9 @@
 
 /* The registry: a group is one file and one line here. The order is the order of the columns. */
 static const struct kymo_feature_group *const groups[] = {
-    &kymo_group_calls, &kymo_group_classes, &kymo_group_errors,  &kymo_group_latency, &kymo_group_time,
-    &kymo_group_bytes, &kymo_group_places,  &kymo_group_process, &kymo_group_pairs,   &kymo_group_triples,
+    &kymo_group_calls, &kymo_group_classes, &kymo_group_errors, &kymo_group_latency,
+    &kymo_group_time,  &kymo_group_bytes,   &kymo_group_places, &kymo_group_process,
+    &kymo_group_pairs, &kymo_group_triples,
 };
 
 const struct kymo_feature_group *kymo_feature_group_at(size_t i)
@@ -82,7 +83,8 @@ kymo_status kymo_feature_spec_init(struct kymo_feature_spec *spec, uint64_t wind
     if (step_ns == 0 || window_ns < step_ns || window_ns % step_ns ||
         window_ns / step_ns > KYMO_WINDOW_STEPS_MAX)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                         "a window has to be a whole number of steps, 1 to %u", KYMO_WINDOW_STEPS_MAX);
+                         "a window has to be a whole number of steps, 1 to %u",
+                         KYMO_WINDOW_STEPS_MAX);
     memset(spec, 0, sizeof(*spec));
     spec->window_ns = window_ns;
     spec->step_ns = step_ns;
@@ -103,19 +105,19 @@ json_t *kymo_feature_spec_json(const struct kymo_feature_spec *spec)
     json_t *columns = json_array();
     for (size_t j = 0; columns && j < spec->d; j++) {
         const struct kymo_feature_column *c = &spec->column[j];
-        json_array_append_new(columns, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "name", c->name,
-                                                 "unit", c->unit, "group", c->group, "transform",
-                                                 kymo_bend_name(c->bend), "weight", c->weight,
-                                                 "floor", c->floor));
+        json_array_append_new(columns, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "name",
+                                                 c->name, "unit", c->unit, "group", c->group,
+                                                 "transform", kymo_bend_name(c->bend), "weight",
+                                                 c->weight, "floor", c->floor));
     }
-    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "name", KYMO_FEATURE_SPEC_NAME, "version",
-                     (int)KYMO_FEATURE_SPEC_VERSION, "window_ns", (json_int_t)spec->window_ns,
-                     "step_ns", (json_int_t)spec->step_ns, "by", kymo_by_name(spec->by), "columns",
-                     columns);
+    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "name", KYMO_FEATURE_SPEC_NAME,
+                     "version", (int)KYMO_FEATURE_SPEC_VERSION, "window_ns",
+                     (json_int_t)spec->window_ns, "step_ns", (json_int_t)spec->step_ns, "by",
+                     kymo_by_name(spec->by), "columns", columns);
 }
 
-static kymo_status parse_column(const struct kymo_feature_column *mine, const json_t *j, size_t at,
-                                const char *name, struct kymo_err *err)
+static kymo_status parse_column(const struct kymo_feature_column *mine, const json_t *j,
+                                size_t at, const char *name, struct kymo_err *err)
 {
     const char *word, *unit, *bend;
     KYMO_TRY(kymo_json_get_str(j, "name", name, &word, err));
@@ -123,9 +125,10 @@ static kymo_status parse_column(const struct kymo_feature_column *mine, const js
     KYMO_TRY(kymo_json_get_str(j, "transform", name, &bend, err));
     if (strcmp(word, mine->name) != 0 || strcmp(unit, mine->unit) != 0 ||
         strcmp(bend, kymo_bend_name(mine->bend)) != 0)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s: feature %zu is '%.60s' (%.20s) there and '%s' (%s) here: of another spec",
-                         name, at, word, unit, mine->name, mine->unit);
+        return KYMO_FAIL(
+            err, KYMO_EINPUT, KYMO_NOWHERE,
+            "%s: feature %zu is '%.60s' (%.20s) there and '%s' (%s) here: of another spec",
+            name, at, word, unit, mine->name, mine->unit);
     return KYMO_OK;
 }
 
@@ -138,10 +141,11 @@ kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec, const json_t
     KYMO_TRY(kymo_json_get_str(j, "name", name, &word, err));
     KYMO_TRY(kymo_json_get_u64(j, "version", name, &version, err));
     if (strcmp(word, KYMO_FEATURE_SPEC_NAME) != 0 || version != KYMO_FEATURE_SPEC_VERSION)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s has features '%.60s' version %" PRIu64 ", this build computes '%s' version %u; "
-                         "run featurize again on the captures", name, word, version,
-                         KYMO_FEATURE_SPEC_NAME, KYMO_FEATURE_SPEC_VERSION);
+        return KYMO_FAIL(
+            err, KYMO_EINPUT, KYMO_NOWHERE,
+            "%s has features '%.60s' version %" PRIu64 ", this build computes '%s' version %u; "
+            "run featurize again on the captures",
+            name, word, version, KYMO_FEATURE_SPEC_NAME, KYMO_FEATURE_SPEC_VERSION);
     KYMO_TRY(kymo_json_get_u64(j, "window_ns", name, &window_ns, err));
     KYMO_TRY(kymo_json_get_u64(j, "step_ns", name, &step_ns, err));
     KYMO_TRY(kymo_json_get_str(j, "by", name, &by, err));
@@ -149,10 +153,12 @@ kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec, const json_t
     if (kymo_by_value(by) == KYMO_BY_COUNT || window_ns < KYMO_WINDOW_NS_MIN ||
         window_ns > KYMO_WINDOW_NS_MAX || step_ns == 0 || window_ns % step_ns ||
         window_ns / step_ns > KYMO_WINDOW_STEPS_MAX)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: windows of its features make no sense", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s: windows of its features make no sense", name);
     KYMO_TRY(kymo_feature_spec_init(spec, window_ns, step_ns, kymo_by_value(by), err));
     if (json_array_size(columns) != spec->d)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu features, its spec has %zu", name,
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s has %zu features, its spec has %zu", name,
                          json_array_size(columns), spec->d);
     for (size_t i = 0; i < spec->d; i++)
         KYMO_TRY(parse_column(&spec->column[i], json_array_get(columns, i), i, name, err));
@@ -165,14 +171,15 @@ kymo_status kymo_feature_spec_match(const struct kymo_feature_spec *want,
 {
     if (want->window_ns != have->window_ns || want->step_ns != have->step_ns)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s has windows of %g s every %g s, the model wants %g s every %g s", name,
-                         (double)have->window_ns / 1e9, (double)have->step_ns / 1e9,
+                         "%s has windows of %g s every %g s, the model wants %g s every %g s",
+                         name, (double)have->window_ns / 1e9, (double)have->step_ns / 1e9,
                          (double)want->window_ns / 1e9, (double)want->step_ns / 1e9);
     if (want->by != have->by)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has windows by %s, the model wants them by %s",
-                         name, kymo_by_name(have->by), kymo_by_name(want->by));
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s has windows by %s, the model wants them by %s", name,
+                         kymo_by_name(have->by), kymo_by_name(want->by));
     if (want->d != have->d)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu features, the model has %zu", name,
-                         have->d, want->d);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s has %zu features, the model has %zu", name, have->d, want->d);
     return KYMO_OK;
 }

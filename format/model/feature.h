@@ -18,7 +18,7 @@
 #define KYMO_FEATURE_SPEC_NAME "kymo-features"
 #define KYMO_FEATURE_SPEC_VERSION 1u
 #define KYMO_FEATURES_MAX 512u
-#define KYMO_WINDOW_NS_MIN 1000000ull             /* 1 ms */
+#define KYMO_WINDOW_NS_MIN 1000000ull              /* 1 ms */
 #define KYMO_WINDOW_NS_MAX (86400ull * 1000000000) /* a day */
 #define KYMO_WINDOW_STEPS_MAX 1024u
 
@@ -47,8 +47,9 @@ struct kymo_feature_column {
     char unit[12];
     char group[16];
     enum kymo_bend bend;
-    double weight; /* factor of the group / sqrt(columns of the group): many columns do not drown few */
-    double floor;  /* least scale, in bent units: smaller spreads are taken for noise */
+    double
+        weight; /* factor of the group / sqrt(columns of the group): many columns do not drown few */
+    double floor; /* least scale, in bent units: smaller spreads are taken for noise */
 };
 
 struct kymo_feature_spec {
@@ -59,14 +60,15 @@ struct kymo_feature_spec {
 };
 
 /* The columns of version 1 with these windows. errors EUSAGE: window is no whole number of steps. */
-KYMO_MUST_USE kymo_status kymo_feature_spec_init(struct kymo_feature_spec *spec, uint64_t window_ns,
-                                                 uint64_t step_ns, enum kymo_by by,
-                                                 struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_feature_spec_init(struct kymo_feature_spec *spec,
+                                                 uint64_t window_ns, uint64_t step_ns,
+                                                 enum kymo_by by, struct kymo_err *err);
 /* out owned: json_decref(). NULL when out of memory. */
 json_t *kymo_feature_spec_json(const struct kymo_feature_spec *spec);
 /* Refuses (EINPUT) another name, version or set of columns than this build computes. */
-KYMO_MUST_USE kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec, const json_t *j,
-                                                  const char *name, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec,
+                                                  const json_t *j, const char *name,
+                                                  struct kymo_err *err);
 /* Do both give the same columns of the same windows? If not, EINPUT says what differs. */
 KYMO_MUST_USE kymo_status kymo_feature_spec_match(const struct kymo_feature_spec *want,
                                                   const struct kymo_feature_spec *have,
@@ -75,14 +77,15 @@ KYMO_MUST_USE kymo_status kymo_feature_spec_match(const struct kymo_feature_spec
 /* One row of the matrix. */
 struct kymo_window {
     uint64_t start_ns, dur_ns; /* CLOCK_MONOTONIC of the captured host */
-    uint64_t real_ns;          /* wall clock of its end since 1970, 0: the capture has no clock row */
-    uint64_t events;           /* rows of table syscall */
-    double lost;               /* share of events lost in it, 0..1, of the whole host */
-    uint32_t capture;          /* which of the captures */
-    const char *entity;        /* borrowed */
-    const double *x;           /* [d] raw units, borrowed */
+    uint64_t real_ns;   /* wall clock of its end since 1970, 0: the capture has no clock row */
+    uint64_t events;    /* rows of table syscall */
+    double lost;        /* share of events lost in it, 0..1, of the whole host */
+    uint32_t capture;   /* which of the captures */
+    const char *entity; /* borrowed */
+    const double *x;    /* [d] raw units, borrowed */
 };
-typedef kymo_status (*kymo_window_fn)(void *ctx, const struct kymo_window *w, struct kymo_err *err);
+typedef kymo_status (*kymo_window_fn)(void *ctx, const struct kymo_window *w,
+                                      struct kymo_err *err);
 
 /* A named stretch of a capture, from its marks. */
 struct kymo_span {
@@ -93,14 +96,14 @@ struct kymo_span {
 
 /* What is known of a capture once it is read. */
 struct kymo_capture_facts {
-    char *name;         /* arena: as given */
-    uint64_t xxh3;      /* of the checksums of the chunks that features come from, in file order */
-    uint64_t rows;      /* syscall rows */
-    uint64_t late;      /* rows that came after their window had closed: in no window */
+    char *name;    /* arena: as given */
+    uint64_t xxh3; /* of the checksums of the chunks that features come from, in file order */
+    uint64_t rows; /* syscall rows */
+    uint64_t late; /* rows that came after their window had closed: in no window */
     uint64_t stored, dropped; /* by the capture's own loss account */
     uint64_t windows;
     uint64_t first_ns, last_ns;
-    int torn;           /* ended in mid-chunk */
+    int torn; /* ended in mid-chunk */
 };
 
 struct kymo_feature_run; /* owned */
@@ -114,13 +117,13 @@ struct kymo_arena;
  * arena   where names of spans go
  */
 KYMO_MUST_USE kymo_status kymo_feature_open(struct kymo_feature_run **out,
-                                            const struct kymo_feature_spec *spec, uint32_t capture,
-                                            struct kymo_arena *arena, kymo_window_fn fn, void *ctx,
-                                            struct kymo_err *err);
+                                            const struct kymo_feature_spec *spec,
+                                            uint32_t capture, struct kymo_arena *arena,
+                                            kymo_window_fn fn, void *ctx, struct kymo_err *err);
 /* One chunk, whatever its table; flags and body_xxh3 are its header's. */
-KYMO_MUST_USE kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_batch *b,
-                                             uint32_t flags, uint64_t body_xxh3,
-                                             struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_feature_chunk(struct kymo_feature_run *r,
+                                             const struct kymo_batch *b, uint32_t flags,
+                                             uint64_t body_xxh3, struct kymo_err *err);
 /* The end of the capture: closes all windows. The last one is left out when less than nine tenths
  * of it are there, unless it is the only one. spans out, arena, n_spans of them. */
 KYMO_MUST_USE kymo_status kymo_feature_finish(struct kymo_feature_run *r,

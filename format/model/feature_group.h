@@ -28,8 +28,9 @@ struct kymo_call_rows {
 /* The last calls of a thread, for sequences; lives as long as the run. */
 struct kymo_thread_state {
     uint64_t key;
-    uint32_t pair_last; /* hashes of names; each group keeps its own, as each walks the rows itself */
-    uint32_t triple_last[2]; /* newest first */
+    uint32_t
+        pair_last; /* hashes of names; each group keeps its own, as each walks the rows itself */
+    uint32_t triple_last[2];          /* newest first */
     uint8_t pair_known, triple_known; /* how many of them there are */
     uint8_t used;
 };
@@ -45,10 +46,12 @@ struct kymo_feature_group {
     /* The rest may be NULL. at: where the group's memory begins in an accumulator. */
     void (*calls)(size_t at, const struct kymo_call_rows *c);
     void (*process)(uint8_t *acc, enum kymo_process_kind kind);
-    void (*task)(uint8_t *acc, uint64_t pid, uint64_t tid); /* first call of a task in a chunk and pane */
+    void (*task)(uint8_t *acc, uint64_t pid,
+                 uint64_t tid); /* first call of a task in a chunk and pane */
     void (*merge)(uint8_t *into, const uint8_t *from);
     void (*finish)(const uint8_t *acc, double seconds, double *x);
-    void (*release)(uint8_t *acc); /* free what the accumulator owns; the memory is zeroed after */
+    void (*release)(
+        uint8_t *acc); /* free what the accumulator owns; the memory is zeroed after */
 };
 
 extern const struct kymo_feature_group kymo_group_calls, kymo_group_classes, kymo_group_errors,

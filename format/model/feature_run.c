@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <xxhash.h>
 
 #include "format/base/arena.h"
@@ -23,7 +22,8 @@
 #define SPANS_MAX 100000u
 #define ENTITY_NAME_MAX 384u
 
-const char *const kymo_feature_tables[] = {"syscall", "process", "mark", "loss", "clock", "cgroup"};
+const char *const kymo_feature_tables[] = {"syscall", "process", "mark",
+                                           "loss",    "clock",   "cgroup"};
 const size_t kymo_feature_tables_n = KYMO_COUNT_OF(kymo_feature_tables);
 
 struct entity {
@@ -61,7 +61,7 @@ struct kymo_feature_run {
 
     size_t n_groups, acc_bytes;
     const struct kymo_feature_group *group[32];
-    size_t at[32]; /* of the group's memory in an accumulator */
+    size_t at[32];  /* of the group's memory in an accumulator */
     uint8_t *trash; /* accumulator of rows that belong to no open window */
     uint8_t *merged;
     double *x;
@@ -97,7 +97,7 @@ struct kymo_feature_run {
     struct entity_ref {
         uint64_t key;
         uint32_t entity; /* in the current pane */
-    } *task_entity;
+    } * task_entity;
     struct kymo_call_kind *kind;
     uint32_t gen;
 };
@@ -121,9 +121,10 @@ static int make_room(void **p, size_t *cap, size_t n, size_t item_bytes)
     return 1;
 }
 
-kymo_status kymo_feature_open(struct kymo_feature_run **out, const struct kymo_feature_spec *spec,
-                              uint32_t capture, struct kymo_arena *arena, kymo_window_fn fn,
-                              void *ctx, struct kymo_err *err)
+kymo_status kymo_feature_open(struct kymo_feature_run **out,
+                              const struct kymo_feature_spec *spec, uint32_t capture,
+                              struct kymo_arena *arena, kymo_window_fn fn, void *ctx,
+                              struct kymo_err *err)
 {
     struct kymo_feature_run *r = calloc(1, sizeof(*r));
     if (!r)
@@ -150,8 +151,8 @@ kymo_status kymo_feature_open(struct kymo_feature_run **out, const struct kymo_f
     r->task_entity = calloc(KYMO_CHUNK_TASKS_MAX, sizeof(*r->task_entity));
     r->kind = calloc(KYMO_CHUNK_KEYS_MAX, sizeof(*r->kind));
     r->hash = XXH3_createState();
-    if (!r->trash || !r->merged || !r->x || !r->row_acc || !r->task_thread || !r->task_pane_gen ||
-        !r->task_entity || !r->kind || !r->hash) {
+    if (!r->trash || !r->merged || !r->x || !r->row_acc || !r->task_thread ||
+        !r->task_pane_gen || !r->task_entity || !r->kind || !r->hash) {
         kymo_feature_close(r);
         return no_memory(err);
     }
@@ -250,7 +251,8 @@ static kymo_status get_pane(struct kymo_feature_run *r, uint64_t index, uint64_t
     const uint64_t open = index - r->pane_first + 1;
     if (open > PANES_MAX || open > (uint64_t)r->pane_n + GAP_PANES_MAX)
         return KYMO_FAIL(err, KYMO_ELIMIT, at_bytes,
-                         "time leaps %" PRIu64 " steps with no seal; use a longer --step", open);
+                         "time leaps %" PRIu64 " steps with no seal; use a longer --step",
+                         open);
     if (open > r->pane_cap)
         KYMO_TRY(grow_panes(r, (uint32_t)open, err));
     if (open > r->pane_n)
@@ -290,9 +292,10 @@ static kymo_status add_entity(struct kymo_feature_run *r, struct pane *p, uint64
                               const char *name, uint32_t *index, struct kymo_err *err)
 {
     if (r->in_flight_bytes + r->acc_bytes > ACC_BYTES_MAX)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
-                         "windows in flight pass %zu MiB; use a coarser --by, or a capture with seals",
-                         ACC_BYTES_MAX >> 20);
+        return KYMO_FAIL(
+            err, KYMO_ELIMIT, KYMO_NOWHERE,
+            "windows in flight pass %zu MiB; use a coarser --by, or a capture with seals",
+            ACC_BYTES_MAX >> 20);
     size_t cap = p->cap;
     if (!make_room((void **)&p->entity, &cap, p->n, sizeof(*p->entity)))
         return no_memory(err);
@@ -392,8 +395,9 @@ static int by_entity_name(const void *a, const void *b)
     return c ? c : (x->key > y->key) - (x->key < y->key);
 }
 
-static kymo_status emit(struct kymo_feature_run *r, uint64_t start_ns, uint64_t dur_ns, double lost,
-                        const char *entity, uint64_t events, const uint8_t *acc, struct kymo_err *err)
+static kymo_status emit(struct kymo_feature_run *r, uint64_t start_ns, uint64_t dur_ns,
+                        double lost, const char *entity, uint64_t events, const uint8_t *acc,
+                        struct kymo_err *err)
 {
     const double seconds = (double)dur_ns / 1e9;
     double *x = r->x;
@@ -433,8 +437,8 @@ static uint64_t merge_entity(struct kymo_feature_run *r, uint64_t first, uint64_
 }
 
 /* Entities of a window in order of their names, each once; owned array. */
-static kymo_status window_entities(struct kymo_feature_run *r, uint64_t first, struct entity ***out,
-                                   size_t *n_out, struct kymo_err *err)
+static kymo_status window_entities(struct kymo_feature_run *r, uint64_t first,
+                                   struct entity ***out, size_t *n_out, struct kymo_err *err)
 {
     size_t n = 0, kept = 0;
     for (uint32_t i = 0; i < r->window_panes && first + i < r->pane_first + r->pane_n; i++)
@@ -524,7 +528,8 @@ static kymo_status close_until(struct kymo_feature_run *r, uint64_t ts, uint64_t
 
 /* -- rows in ---------------------------------------------------------------------------------- */
 
-static uint64_t lane_at(const struct kymo_batch *b, uint32_t column, const uint32_t *index, uint32_t i)
+static uint64_t lane_at(const struct kymo_batch *b, uint32_t column, const uint32_t *index,
+                        uint32_t i)
 {
     const uint64_t *lane = b->lane[column];
     return lane ? lane[index ? index[i] : i] : 0;
@@ -545,7 +550,8 @@ static int same_string(const struct kymo_batch *b, uint64_t id, const char *word
     return n == strlen(word) && memcmp(s, word, n) == 0;
 }
 
-static uint32_t *find_thread(struct kymo_thread_state *t, uint32_t slots, uint64_t key, uint32_t *at)
+static uint32_t *find_thread(struct kymo_thread_state *t, uint32_t slots, uint64_t key,
+                             uint32_t *at)
 {
     *at = (uint32_t)key & (slots - 1);
     while (t[*at].used && t[*at].key != key)
@@ -626,8 +632,8 @@ static void task_who(const struct kymo_batch *b, uint32_t task, struct who *w)
 }
 
 /* The entity of a task in this pane, looked up at the first row of both in the chunk. */
-static kymo_status task_in_pane(struct kymo_feature_run *r, const struct kymo_batch *b, uint32_t task,
-                                struct pane *p, struct kymo_err *err)
+static kymo_status task_in_pane(struct kymo_feature_run *r, const struct kymo_batch *b,
+                                uint32_t task, struct pane *p, struct kymo_err *err)
 {
     struct who w = {0};
     uint32_t index;
@@ -723,7 +729,8 @@ static kymo_status take_processes(struct kymo_feature_run *r, const struct kymo_
         KYMO_TRY(get_entity(r, p, &w, &index, err));
         for (size_t g = 0; g < r->n_groups; g++)
             if (r->group[g]->process)
-                r->group[g]->process(p->entity[index].acc + r->at[g], (enum kymo_process_kind)kind);
+                r->group[g]->process(p->entity[index].acc + r->at[g],
+                                     (enum kymo_process_kind)kind);
     }
     return KYMO_OK;
 }
@@ -731,7 +738,8 @@ static kymo_status take_processes(struct kymo_feature_run *r, const struct kymo_
 static kymo_status add_span(struct kymo_feature_run *r, char *name, uint64_t start_ns,
                             uint64_t end_ns, struct kymo_err *err)
 {
-    if (r->span_n == SPANS_MAX || !make_room((void **)&r->span, &r->span_cap, r->span_n, sizeof(*r->span)))
+    if (r->span_n == SPANS_MAX ||
+        !make_room((void **)&r->span, &r->span_cap, r->span_n, sizeof(*r->span)))
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "more than %u marks", SPANS_MAX);
     r->span[r->span_n++] = (struct kymo_span){name, start_ns, end_ns, r->capture};
     return KYMO_OK;
@@ -742,14 +750,16 @@ static kymo_status take_marks(struct kymo_feature_run *r, const struct kymo_batc
                               struct kymo_err *err)
 {
     for (uint32_t i = 0; i < b->n_rows; i++) {
-        const uint64_t kind = lane_at(b, KYMO_MARK_KIND, NULL, i), ts = b->lane[KYMO_MARK_TS][i];
+        const uint64_t kind = lane_at(b, KYMO_MARK_KIND, NULL, i),
+                       ts = b->lane[KYMO_MARK_TS][i];
         const char *s;
         size_t n;
         read_string(b, lane_at(b, KYMO_MARK_NAME, NULL, i), &s, &n);
         const uint8_t *there = b->present[KYMO_MARK_DUR];
         const uint64_t dur = !there || there[i] ? lane_at(b, KYMO_MARK_DUR, NULL, i) : 0;
         size_t m = r->begun_n;
-        while (m > 0 && (strlen(r->begun[m - 1].name) != n || memcmp(r->begun[m - 1].name, s, n) != 0))
+        while (m > 0 &&
+               (strlen(r->begun[m - 1].name) != n || memcmp(r->begun[m - 1].name, s, n) != 0))
             m--;
         if (same_string(b, kind, "end")) {
             if (m == 0)
@@ -812,7 +822,8 @@ static kymo_status take_cgroups(struct kymo_feature_run *r, const struct kymo_ba
         char *path = strndup(s, n);
         if (!path)
             return no_memory(err);
-        r->cgroup[r->cgroup_n++] = (struct cgroup_name){lane_at(b, KYMO_CGROUP_ID, NULL, i), path};
+        r->cgroup[r->cgroup_n++] =
+            (struct cgroup_name){lane_at(b, KYMO_CGROUP_ID, NULL, i), path};
     }
     return KYMO_OK;
 }
@@ -829,7 +840,8 @@ struct table {
     const char *name;
     const struct kymo_schema *schema; /* the columns that indexes mean */
     uint32_t n_columns;
-    kymo_status (*take)(struct kymo_feature_run *, const struct kymo_batch *, struct kymo_err *);
+    kymo_status (*take)(struct kymo_feature_run *, const struct kymo_batch *,
+                        struct kymo_err *);
     int sets_origin;
 };
 
@@ -857,17 +869,19 @@ static kymo_status check_columns(const struct table *t, const struct kymo_batch 
     for (uint32_t c = 0; c < t->n_columns; c++) {
         const struct kymo_column_def *want = &t->schema->column[c];
         if (c >= b->schema->n_columns || strcmp(b->schema->column[c].name, want->name) != 0 ||
-            b->schema->column[c].order != want->order || b->schema->column[c].type != want->type)
+            b->schema->column[c].order != want->order ||
+            b->schema->column[c].type != want->type)
             return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes,
-                             "table '%s' lacks column %u '%s' where this version reads it", t->name, c,
-                             want->name);
+                             "table '%s' lacks column %u '%s' where this version reads it",
+                             t->name, c, want->name);
     }
-    return b->lane[0] ? KYMO_OK
-                      : KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "table '%s' has no times", t->name);
+    return b->lane[0]
+               ? KYMO_OK
+               : KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "table '%s' has no times", t->name);
 }
 
-kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_batch *b, uint32_t flags,
-                               uint64_t body_xxh3, struct kymo_err *err)
+kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_batch *b,
+                               uint32_t flags, uint64_t body_xxh3, struct kymo_err *err)
 {
     const struct table *t = tables;
     const struct table *const end = tables + KYMO_COUNT_OF(tables);
@@ -904,7 +918,8 @@ kymo_status kymo_feature_finish(struct kymo_feature_run *r, struct kymo_capture_
         if (have_ns >= window_ns - window_ns / 10)
             KYMO_TRY(emit_window(r, r->pane_first, have_ns, err));
         else if (r->pane_first == 0 && r->facts.rows)
-            KYMO_TRY(emit_window(r, 0, have_ns > window_ns / 10 ? have_ns : window_ns / 10, err));
+            KYMO_TRY(
+                emit_window(r, 0, have_ns > window_ns / 10 ? have_ns : window_ns / 10, err));
     }
     for (size_t i = 0; i < r->begun_n; i++)
         KYMO_TRY(add_span(r, r->begun[i].name, r->begun[i].start_ns, r->end_ns, err));

@@ -38,7 +38,8 @@ static void pairs_rows(size_t at, const struct kymo_call_rows *c)
         struct kymo_thread_state *t = &c->state[c->thread[c->b->task[i]]];
         const uint32_t call = c->kind[c->b->key[i]].hash;
         if (t->pair_known)
-            ((uint64_t *)(void *)(c->acc[i] + at))[bucket_of((uint64_t)t->pair_last << 32 | call)]++;
+            ((uint64_t *)(void *)(c->acc[i] +
+                                  at))[bucket_of((uint64_t)t->pair_last << 32 | call)]++;
         t->pair_last = call;
         t->pair_known = 1;
     }
@@ -50,7 +51,8 @@ static void triples_rows(size_t at, const struct kymo_call_rows *c)
         struct kymo_thread_state *t = &c->state[c->thread[c->b->task[i]]];
         const uint32_t call = c->kind[c->b->key[i]].hash;
         if (t->triple_known == 2) {
-            const uint64_t two = kymo_mix64((uint64_t)t->triple_last[1] << 32 | t->triple_last[0]);
+            const uint64_t two =
+                kymo_mix64((uint64_t)t->triple_last[1] << 32 | t->triple_last[0]);
             ((uint64_t *)(void *)(c->acc[i] + at))[bucket_of(two ^ call)]++;
         }
         t->triple_last[1] = t->triple_last[0];

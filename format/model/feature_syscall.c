@@ -122,8 +122,8 @@ static void finish_rates(const uint8_t *acc, size_t n, double seconds, double *x
 
 static void calls_column(size_t i, struct kymo_feature_column *out)
 {
-    name_column(out, "call.", i < KYMO_COUNT_OF(families) ? families[i].name : "other", "", "1/s",
-                KYMO_BEND_LOG1P, FLOOR_LOG);
+    name_column(out, "call.", i < KYMO_COUNT_OF(families) ? families[i].name : "other", "",
+                "1/s", KYMO_BEND_LOG1P, FLOOR_LOG);
 }
 
 static void calls_rows(size_t at, const struct kymo_call_rows *c)
@@ -199,11 +199,21 @@ static const struct {
     const char *name;
     uint8_t value[2];
 } errors[] = {
-    {"ENOENT", {2, 2}},          {"EAGAIN", {11, 11}},     {"EINTR", {4, 4}},
-    {"EACCES", {13, 1}},         {"ECONNREFUSED", {111, 111}}, {"ECONNRESET", {104, 104}},
-    {"EPIPE", {32, 32}},         {"ETIMEDOUT", {110, 110}}, {"ENOSPC", {28, 28}},
-    {"EIO", {5, 5}},             {"EBADF", {9, 9}},        {"ENOMEM", {12, 12}},
-    {"EMFILE", {24, 23}},        {"EEXIST", {17, 17}},     {"EINPROGRESS", {115, 115}},
+    {"ENOENT", {2, 2}},
+    {"EAGAIN", {11, 11}},
+    {"EINTR", {4, 4}},
+    {"EACCES", {13, 1}},
+    {"ECONNREFUSED", {111, 111}},
+    {"ECONNRESET", {104, 104}},
+    {"EPIPE", {32, 32}},
+    {"ETIMEDOUT", {110, 110}},
+    {"ENOSPC", {28, 28}},
+    {"EIO", {5, 5}},
+    {"EBADF", {9, 9}},
+    {"ENOMEM", {12, 12}},
+    {"EMFILE", {24, 23}},
+    {"EEXIST", {17, 17}},
+    {"EINPROGRESS", {115, 115}},
 };
 #define ERRORS (KYMO_COUNT_OF(errors) + 1)
 
@@ -404,7 +414,8 @@ enum { BYTES_READ, BYTES_WRITTEN, CALLS_READ, CALLS_WRITTEN, BYTES_COUNT };
 
 static void bytes_column(size_t i, struct kymo_feature_column *out)
 {
-    static const char *const name[BYTES_COUNT] = {"read", "written", "read.size", "written.size"};
+    static const char *const name[BYTES_COUNT] = {"read", "written", "read.size",
+                                                  "written.size"};
     name_column(out, "bytes.", name[i], "", i < 2 ? "B/s" : "B", KYMO_BEND_LOG1P, FLOOR_LOG);
 }
 

@@ -22,12 +22,14 @@ kymo_status kymo_labels_add_one(struct kymo_labels *l, const char *name, size_t 
     memcpy(new.name, name, bytes);
     const size_t at = kymo_labels_find(l, new.name);
     if (at < l->n && l->label[at].verdict != verdict)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "label '%s' is both %s and %s", new.name,
-                         kymo_verdict_name(l->label[at].verdict), kymo_verdict_name(verdict));
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "label '%s' is both %s and %s",
+                         new.name, kymo_verdict_name(l->label[at].verdict),
+                         kymo_verdict_name(verdict));
     if (at < l->n)
         return KYMO_OK;
     if (l->n == KYMO_LABELS_MAX)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "more than %u labels", KYMO_LABELS_MAX);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "more than %u labels",
+                         KYMO_LABELS_MAX);
     l->label[l->n++] = new;
     return KYMO_OK;
 }
@@ -42,7 +44,8 @@ kymo_status kymo_labels_parse(struct kymo_labels *l, const char *text, struct ky
         const enum kymo_verdict v = kymo_verdict_value(word);
         if (v == KYMO_VERDICTS)
             return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                             "'%.*s' is not like 'idle=good', with good, bad or unknown", (int)n, p);
+                             "'%.*s' is not like 'idle=good', with good, bad or unknown",
+                             (int)n, p);
         KYMO_TRY(kymo_labels_add_one(l, p, name, v, err));
         p += n + (p[n] == ',');
     }
@@ -60,7 +63,8 @@ kymo_status kymo_labels_add(struct kymo_labels *l, const char *names, enum kymo_
     return KYMO_OK;
 }
 
-void kymo_labels_cover(const struct kymo_labels *l, const struct kymo_matrix *m, uint64_t *inside)
+void kymo_labels_cover(const struct kymo_labels *l, const struct kymo_matrix *m,
+                       uint64_t *inside)
 {
     memset(inside, 0, l->n * sizeof(*inside));
     for (size_t s = 0; s < m->n_spans && m->row; s++) {
@@ -70,7 +74,8 @@ void kymo_labels_cover(const struct kymo_labels *l, const struct kymo_matrix *m,
     }
 }
 
-void kymo_labels_from_marks(const struct kymo_labels *l, const struct kymo_matrix *m, uint32_t *row_label)
+void kymo_labels_from_marks(const struct kymo_labels *l, const struct kymo_matrix *m,
+                            uint32_t *row_label)
 {
     for (size_t i = 0; i < m->n; i++) {
         uint64_t shortest = UINT64_MAX;

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <xxhash.h>
 
 #include "format/base/bytes.h"
@@ -23,9 +22,12 @@ const size_t kymo_matrix_tables_n = KYMO_COUNT_OF(kymo_matrix_tables);
 /* Columns of a features table before those of the spec. */
 enum { F_TS, F_DUR, F_REAL, F_CAPTURE, F_ENTITY, F_EVENTS, F_LOST, F_FIRST };
 static const struct kymo_column_def row_columns[F_FIRST] = {
-    {"ts", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},     {"dur", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
-    {"real", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},   {"capture", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
-    {"entity", "", KYMO_T_STR, KYMO_ORDER_ROW, 0},   {"events", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"ts", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"dur", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"real", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"capture", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"entity", "", KYMO_T_STR, KYMO_ORDER_ROW, 0},
+    {"events", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
     {"lost", "share", KYMO_T_F64, KYMO_ORDER_ROW, 0},
 };
 
@@ -37,13 +39,31 @@ static const struct kymo_column_def span_columns[S_COLUMNS] = {
     {"name", "", KYMO_T_STR, KYMO_ORDER_ROW, 0},
 };
 
-enum { C_TS, C_FIRST, C_CAPTURE, C_NAME, C_XXH3, C_ROWS, C_LATE, C_STORED, C_DROPPED, C_WINDOWS, C_TORN, C_COLUMNS };
+enum {
+    C_TS,
+    C_FIRST,
+    C_CAPTURE,
+    C_NAME,
+    C_XXH3,
+    C_ROWS,
+    C_LATE,
+    C_STORED,
+    C_DROPPED,
+    C_WINDOWS,
+    C_TORN,
+    C_COLUMNS
+};
 static const struct kymo_column_def capture_columns[C_COLUMNS] = {
-    {"ts", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},    {"first", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
-    {"capture", "", KYMO_T_U64, KYMO_ORDER_ROW, 0}, {"name", "", KYMO_T_STR, KYMO_ORDER_ROW, 0},
-    {"xxh3", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},    {"rows", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
-    {"late", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},    {"stored", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
-    {"dropped", "", KYMO_T_U64, KYMO_ORDER_ROW, 0}, {"windows", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"ts", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"first", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"capture", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"name", "", KYMO_T_STR, KYMO_ORDER_ROW, 0},
+    {"xxh3", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"rows", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"late", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"stored", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"dropped", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"windows", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
     {"torn", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
 };
 
@@ -66,7 +86,8 @@ void kymo_matrix_release(struct kymo_matrix *m)
 
 static kymo_status too_large(const struct kymo_matrix *m, struct kymo_err *err)
 {
-    return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "the matrix passes the memory budget of %zu MiB",
+    return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                     "the matrix passes the memory budget of %zu MiB",
                      m->arena.cap_bytes >> 20);
 }
 
@@ -81,7 +102,8 @@ kymo_status kymo_matrix_set_spec(struct kymo_matrix *m, const struct kymo_featur
     m->has_spec = m->has_names = 1;
     m->d = spec->d;
     for (size_t j = 0; j < m->d; j++)
-        m->column[j] = (struct kymo_matrix_column){m->spec->column[j].name, m->spec->column[j].unit};
+        m->column[j] =
+            (struct kymo_matrix_column){m->spec->column[j].name, m->spec->column[j].unit};
     return KYMO_OK;
 }
 
@@ -145,7 +167,8 @@ kymo_status kymo_matrix_window(void *ctx, const struct kymo_window *w, struct ky
     return kymo_matrix_add(m, w->x, err);
 }
 
-kymo_status kymo_matrix_add_capture(struct kymo_matrix *m, const struct kymo_capture_facts *facts,
+kymo_status kymo_matrix_add_capture(struct kymo_matrix *m,
+                                    const struct kymo_capture_facts *facts,
                                     const struct kymo_span *span, size_t n_spans,
                                     struct kymo_err *err)
 {
@@ -158,24 +181,28 @@ kymo_status kymo_matrix_add_capture(struct kymo_matrix *m, const struct kymo_cap
         return too_large(m, err);
     m->span = s;
     m->capture[m->n_captures] = *facts;
-    m->capture[m->n_captures++].name = kymo_arena_str(&m->arena, facts->name, strlen(facts->name));
+    m->capture[m->n_captures++].name =
+        kymo_arena_str(&m->arena, facts->name, strlen(facts->name));
     for (size_t i = 0; i < n_spans; i++) {
         m->span[m->n_spans] = span[i];
-        m->span[m->n_spans++].name = kymo_arena_str(&m->arena, span[i].name, strlen(span[i].name));
+        m->span[m->n_spans++].name =
+            kymo_arena_str(&m->arena, span[i].name, strlen(span[i].name));
         if (!m->span[m->n_spans - 1].name)
             return too_large(m, err);
     }
     return m->capture[m->n_captures - 1].name ? KYMO_OK : too_large(m, err);
 }
 
-kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name, struct kymo_err *err)
+kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name,
+                              struct kymo_err *err)
 {
     for (size_t i = 0; i < m->n; i++)
         for (size_t j = 0; j < m->d; j++)
             if (!isfinite(m->X[i * m->d + j]))
-                return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                                 "%s: column '%.80s' of row %zu is %s, which no distance can hold", name,
-                                 m->column[j].name, i + 1, isnan(m->X[i * m->d + j]) ? "NaN" : "infinite");
+                return KYMO_FAIL(
+                    err, KYMO_EINPUT, KYMO_NOWHERE,
+                    "%s: column '%.80s' of row %zu is %s, which no distance can hold", name,
+                    m->column[j].name, i + 1, isnan(m->X[i * m->d + j]) ? "NaN" : "infinite");
     return KYMO_OK;
 }
 
@@ -204,7 +231,8 @@ uint64_t kymo_matrix_xxh3(const struct kymo_matrix *m)
 
 /* -- .kymo in --------------------------------------------------------------------------------- */
 
-static int columns_match(const struct kymo_batch *b, const struct kymo_column_def *want, size_t n)
+static int columns_match(const struct kymo_batch *b, const struct kymo_column_def *want,
+                         size_t n)
 {
     if (b->schema->n_columns < n)
         return 0;
@@ -216,7 +244,8 @@ static int columns_match(const struct kymo_batch *b, const struct kymo_column_de
     return 1;
 }
 
-static const char *lane_str(const struct kymo_batch *b, uint32_t column, uint32_t row, size_t *n)
+static const char *lane_str(const struct kymo_batch *b, uint32_t column, uint32_t row,
+                            size_t *n)
 {
     const uint64_t id = b->lane[column][row];
     const int there = id < b->str.n;
@@ -224,8 +253,8 @@ static const char *lane_str(const struct kymo_batch *b, uint32_t column, uint32_
     return there ? b->str.bytes + b->str.at[id] : "";
 }
 
-static kymo_status take_spec(struct kymo_matrix *m, const struct kymo_schema *schema, const char *name,
-                             struct kymo_err *err)
+static kymo_status take_spec(struct kymo_matrix *m, const struct kymo_schema *schema,
+                             const char *name, struct kymo_err *err)
 {
     json_t *j = NULL;
     KYMO_TRY(kymo_json_parse(&j, schema->meta, strlen(schema->meta), name, err));
@@ -240,24 +269,29 @@ static kymo_status take_spec(struct kymo_matrix *m, const struct kymo_schema *sc
     return s;
 }
 
-static kymo_status check_feature_columns(const struct kymo_matrix *m, const struct kymo_batch *b,
-                                         const char *name, struct kymo_err *err)
+static kymo_status check_feature_columns(const struct kymo_matrix *m,
+                                         const struct kymo_batch *b, const char *name,
+                                         struct kymo_err *err)
 {
     if (!columns_match(b, row_columns, F_FIRST) || b->schema->n_columns != F_FIRST + m->d)
-        return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "%s: its table 'features' has not the columns of "
-                         "its own spec", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes,
+                         "%s: its table 'features' has not the columns of "
+                         "its own spec",
+                         name);
     for (size_t j = 0; j < m->d; j++) {
         const struct kymo_column_def *c = &b->schema->column[F_FIRST + j];
         if (strcmp(c->name, m->column[j].name) != 0 || c->type != KYMO_T_F64 ||
             c->order != KYMO_ORDER_ROW || !b->lane[F_FIRST + j])
-            return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "%s: column '%.80s' stands where its spec has "
-                             "'%s'", name, c->name, m->column[j].name);
+            return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes,
+                             "%s: column '%.80s' stands where its spec has "
+                             "'%s'",
+                             name, c->name, m->column[j].name);
     }
     return KYMO_OK;
 }
 
-static kymo_status take_features(struct kymo_matrix *m, const struct kymo_batch *b, const char *name,
-                                 struct kymo_err *err)
+static kymo_status take_features(struct kymo_matrix *m, const struct kymo_batch *b,
+                                 const char *name, struct kymo_err *err)
 {
     KYMO_TRY(take_spec(m, b->schema, name, err));
     KYMO_TRY(check_feature_columns(m, b, name, err));
@@ -275,13 +309,13 @@ static kymo_status take_features(struct kymo_matrix *m, const struct kymo_batch 
         if (!r.entity)
             return too_large(m, err);
         if (r.dur_ns > b->lane[F_TS][i])
-            return KYMO_FAIL(err, KYMO_ECORRUPT, b->at_bytes, "%s: window %zu begins before time", name,
-                             m->n + 1);
+            return KYMO_FAIL(err, KYMO_ECORRUPT, b->at_bytes,
+                             "%s: window %zu begins before time", name, m->n + 1);
         r.start_ns = b->lane[F_TS][i] - r.dur_ns;
         memcpy(&r.lost, &b->lane[F_LOST][i], sizeof(r.lost));
         if (!(r.lost >= 0 && r.lost <= 1))
-            return KYMO_FAIL(err, KYMO_ECORRUPT, b->at_bytes, "%s: window %zu lost more than all", name,
-                             m->n + 1);
+            return KYMO_FAIL(err, KYMO_ECORRUPT, b->at_bytes,
+                             "%s: window %zu lost more than all", name, m->n + 1);
         KYMO_TRY(add_row(m, &r, err));
         double *x = (double *)(void *)kymo_buf_reserve(&m->values, m->d * sizeof(double));
         if (!x)
@@ -295,11 +329,12 @@ static kymo_status take_features(struct kymo_matrix *m, const struct kymo_batch 
     return KYMO_OK;
 }
 
-static kymo_status take_spans(struct kymo_matrix *m, const struct kymo_batch *b, const char *name,
-                              struct kymo_err *err)
+static kymo_status take_spans(struct kymo_matrix *m, const struct kymo_batch *b,
+                              const char *name, struct kymo_err *err)
 {
     if (!columns_match(b, span_columns, S_COLUMNS))
-        return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "%s: table 'span' has other columns", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "%s: table 'span' has other columns",
+                         name);
     struct kymo_span *s = realloc(m->span, (m->n_spans + b->n_rows) * sizeof(*s));
     if (!s)
         return too_large(m, err);
@@ -319,11 +354,12 @@ static kymo_status take_spans(struct kymo_matrix *m, const struct kymo_batch *b,
     return KYMO_OK;
 }
 
-static kymo_status take_captures(struct kymo_matrix *m, const struct kymo_batch *b, const char *name,
-                                 struct kymo_err *err)
+static kymo_status take_captures(struct kymo_matrix *m, const struct kymo_batch *b,
+                                 const char *name, struct kymo_err *err)
 {
     if (!columns_match(b, capture_columns, C_COLUMNS))
-        return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "%s: table 'capture' has other columns", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "%s: table 'capture' has other columns",
+                         name);
     for (uint32_t i = 0; i < b->n_rows; i++) {
         size_t bytes;
         const char *word = lane_str(b, C_NAME, i, &bytes);
@@ -355,12 +391,14 @@ static kymo_status take_empty(struct kymo_matrix *m, kymo_reader *reader, const 
         if (strcmp(s->table, "features") == 0)
             return take_spec(m, s, name, err);
     }
-    return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                     "%s has no table 'features'; if it is a capture, run first: kymo featurize", name);
+    return KYMO_FAIL(
+        err, KYMO_EINPUT, KYMO_NOWHERE,
+        "%s has no table 'features'; if it is a capture, run first: kymo featurize", name);
 }
 
 kymo_status kymo_matrix_read(struct kymo_matrix *m, kymo_reader *reader,
-                             const struct kymo_batch *first, const char *name, struct kymo_err *err)
+                             const struct kymo_batch *first, const char *name,
+                             struct kymo_err *err)
 {
     const struct kymo_batch *b = first;
     for (;;) {
@@ -383,7 +421,6 @@ kymo_status kymo_matrix_read(struct kymo_matrix *m, kymo_reader *reader,
 }
 
 /* -- .kymo out -------------------------------------------------------------------------------- */
-
 
 static kymo_status flush(struct kymo_writer *w, struct kymo_rows *rows, struct kymo_err *err)
 {
@@ -455,15 +492,19 @@ static kymo_status put_captures(const struct kymo_matrix *m, struct kymo_writer 
     return flush(w, rows, err);
 }
 
-typedef kymo_status (*put_fn)(const struct kymo_matrix *, struct kymo_writer *, struct kymo_rows *,
-                              struct kymo_err *);
+typedef kymo_status (*put_fn)(const struct kymo_matrix *, struct kymo_writer *,
+                              struct kymo_rows *, struct kymo_err *);
 
-static kymo_status put_table(const struct kymo_matrix *m, struct kymo_writer *w, const char *table,
-                             const struct kymo_column_def *column, size_t n_columns, const char *meta,
-                             put_fn put, struct kymo_err *err)
+static kymo_status put_table(const struct kymo_matrix *m, struct kymo_writer *w,
+                             const char *table, const struct kymo_column_def *column,
+                             size_t n_columns, const char *meta, put_fn put,
+                             struct kymo_err *err)
 {
-    struct kymo_schema schema = {
-        .table = table, .version = 1, .n_columns = (uint32_t)n_columns, .column = column, .meta = meta};
+    struct kymo_schema schema = {.table = table,
+                                 .version = 1,
+                                 .n_columns = (uint32_t)n_columns,
+                                 .column = column,
+                                 .meta = meta};
     schema.hash = kymo_schema_hash(&schema);
     struct kymo_rows *rows = NULL;
     KYMO_TRY(kymo_writer_declare(w, &schema, err));
@@ -478,8 +519,8 @@ static kymo_status put_all(const struct kymo_matrix *m, struct kymo_writer *w, c
 {
     memcpy(column, row_columns, sizeof(row_columns));
     for (size_t j = 0; j < m->d; j++)
-        column[F_FIRST + j] = (struct kymo_column_def){m->column[j].name, m->column[j].unit, KYMO_T_F64,
-                                                       KYMO_ORDER_ROW, 0};
+        column[F_FIRST + j] = (struct kymo_column_def){m->column[j].name, m->column[j].unit,
+                                                       KYMO_T_F64, KYMO_ORDER_ROW, 0};
     KYMO_TRY(put_table(m, w, "features", column, F_FIRST + m->d, meta, put_features, err));
     KYMO_TRY(put_table(m, w, "span", span_columns, S_COLUMNS, "", put_spans, err));
     KYMO_TRY(put_table(m, w, "capture", capture_columns, C_COLUMNS, "", put_captures, err));

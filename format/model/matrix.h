@@ -11,6 +11,8 @@
 
 #define KYMO_MATRIX_COLUMNS_MAX 16384u
 #define KYMO_MATRIX_BYTES_MAX ((size_t)16 << 30)
+/* Windows that lost more than this share are left out of training and are scored inconclusive. */
+#define KYMO_LOST_MAX 0.01
 
 struct kymo_matrix_column {
     const char *name; /* arena */
@@ -56,9 +58,11 @@ KYMO_MUST_USE kymo_status kymo_matrix_set_spec(struct kymo_matrix *m,
 KYMO_MUST_USE kymo_status kymo_matrix_window(void *ctx, const struct kymo_window *w,
                                              struct kymo_err *err);
 /* Append one row of d values without facts. */
-KYMO_MUST_USE kymo_status kymo_matrix_add(struct kymo_matrix *m, const double *x, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_matrix_add(struct kymo_matrix *m, const double *x,
+                                          struct kymo_err *err);
 /* Make room for n rows at once (from a header that was checked against the input's size). */
-KYMO_MUST_USE kymo_status kymo_matrix_reserve(struct kymo_matrix *m, size_t n, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_matrix_reserve(struct kymo_matrix *m, size_t n,
+                                              struct kymo_err *err);
 /* Keep what one capture brought, its spans with it. */
 KYMO_MUST_USE kymo_status kymo_matrix_add_capture(struct kymo_matrix *m,
                                                   const struct kymo_capture_facts *facts,
@@ -83,8 +87,8 @@ extern const char *const kymo_matrix_tables[];
 extern const size_t kymo_matrix_tables_n;
 
 /* Write as .kymo to fd: tables features (spec in the schema's meta), span, capture. */
-KYMO_MUST_USE kymo_status kymo_matrix_write(const struct kymo_matrix *m, int fd, const char *name,
-                                            struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_matrix_write(const struct kymo_matrix *m, int fd,
+                                            const char *name, struct kymo_err *err);
 
 /* Is row i wholly inside span s? */
 static inline int kymo_row_inside(const struct kymo_matrix_row *r, const struct kymo_span *s)

@@ -44,7 +44,8 @@ void kymo_model_release(struct kymo_model *m)
 
 static kymo_status too_large(struct kymo_err *err)
 {
-    return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "the model passes the memory budget of %zu MiB",
+    return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                     "the model passes the memory budget of %zu MiB",
                      KYMO_MODEL_BYTES_MAX >> 20);
 }
 
@@ -68,17 +69,18 @@ kymo_status kymo_model_shape(struct kymo_model *m, size_t d, size_t k, struct ky
 
 /* -- meaning ---------------------------------------------------------------------------------- */
 
-kymo_status kymo_model_transform(const struct kymo_model *m, const double *x, double *z, size_t row,
-                                 struct kymo_err *err)
+kymo_status kymo_model_transform(const struct kymo_model *m, const double *x, double *z,
+                                 size_t row, struct kymo_err *err)
 {
     for (size_t j = 0; j < m->d; j++) {
         const struct kymo_model_column *c = &m->column[j];
         const double bent = kymo_bend(c->bend, x[j]);
         z[j] = c->weight * (bent - c->mean) / c->scale;
         if (!isfinite(z[j]))
-            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                             "column '%.80s' of row %zu is %.17g, which its transform %s does not take",
-                             c->name, row + 1, x[j], kymo_bend_name(c->bend));
+            return KYMO_FAIL(
+                err, KYMO_EINPUT, KYMO_NOWHERE,
+                "column '%.80s' of row %zu is %.17g, which its transform %s does not take",
+                c->name, row + 1, x[j], kymo_bend_name(c->bend));
     }
     return KYMO_OK;
 }
@@ -100,8 +102,8 @@ size_t kymo_model_nearest(const struct kymo_model *m, const double *z, double *d
 
 double kymo_model_novelty(const struct kymo_model *m, size_t state, double dist)
 {
-    const double spread = m->state[state].spread > m->spread_floor ? m->state[state].spread
-                                                                    : m->spread_floor;
+    const double spread =
+        m->state[state].spread > m->spread_floor ? m->state[state].spread : m->spread_floor;
     return spread > 0 ? dist / spread : dist;
 }
 
@@ -111,15 +113,17 @@ kymo_status kymo_model_accepts(const struct kymo_model *m, const struct kymo_mat
     if (m->spec && x->has_spec)
         return kymo_feature_spec_match(m->spec, x->spec, name, err);
     if (m->d != x->d)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has %zu columns, the model has %zu", name, x->d,
-                         m->d);
-    if (m->spec && !x->has_names)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s does not name its columns, and the model wants the features of its spec", name);
+                         "%s has %zu columns, the model has %zu", name, x->d, m->d);
+    if (m->spec && !x->has_names)
+        return KYMO_FAIL(
+            err, KYMO_EINPUT, KYMO_NOWHERE,
+            "%s does not name its columns, and the model wants the features of its spec", name);
     for (size_t j = 0; j < m->d && m->has_names && x->has_names; j++)
         if (strcmp(m->column[j].name, x->column[j].name) != 0)
-            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: column %zu is '%.80s', the model has '%.80s'",
-                             name, j + 1, x->column[j].name, m->column[j].name);
+            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                             "%s: column %zu is '%.80s', the model has '%.80s'", name, j + 1,
+                             x->column[j].name, m->column[j].name);
     return KYMO_OK;
 }
 
@@ -188,8 +192,8 @@ static kymo_status get_number(const json_t *obj, const char *key, double min, co
     return KYMO_OK;
 }
 
-static kymo_status read_column(struct kymo_model *m, size_t j, const json_t *obj, const char *name,
-                               struct kymo_err *err)
+static kymo_status read_column(struct kymo_model *m, size_t j, const json_t *obj,
+                               const char *name, struct kymo_err *err)
 {
     struct kymo_model_column *c = &m->column[j];
     const char *word, *unit, *bend;
@@ -198,7 +202,8 @@ static kymo_status read_column(struct kymo_model *m, size_t j, const json_t *obj
     KYMO_TRY(kymo_json_get_str(obj, "transform", name, &bend, err));
     c->bend = kymo_bend_value(bend);
     if (c->bend == KYMO_BEND_COUNT)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: unknown transform '%.40s'", name, bend);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: unknown transform '%.40s'", name,
+                         bend);
     KYMO_TRY(get_number(obj, "mean", -INFINITY, name, &c->mean, err));
     KYMO_TRY(get_number(obj, "scale", 0, name, &c->scale, err));
     KYMO_TRY(get_number(obj, "weight", 0, name, &c->weight, err));
@@ -224,7 +229,8 @@ static kymo_status read_reals(double *to, size_t n, const json_t *list, const ch
                               const char *name, struct kymo_err *err)
 {
     if (json_array_size(list) != n)
-        return CORRUPT("%s: %s has %zu values where %zu belong", name, what, json_array_size(list), n);
+        return CORRUPT("%s: %s has %zu values where %zu belong", name, what,
+                       json_array_size(list), n);
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, i);
         to[i] = json_number_value(v);
@@ -234,8 +240,8 @@ static kymo_status read_reals(double *to, size_t n, const json_t *list, const ch
     return KYMO_OK;
 }
 
-static kymo_status read_state(struct kymo_model *m, size_t c, const json_t *obj, const char *name,
-                              struct kymo_err *err)
+static kymo_status read_state(struct kymo_model *m, size_t c, const json_t *obj,
+                              const char *name, struct kymo_err *err)
 {
     struct kymo_state *s = &m->state[c];
     const char *verdict;
@@ -245,7 +251,8 @@ static kymo_status read_state(struct kymo_model *m, size_t c, const json_t *obj,
     s->verdict = kymo_verdict_value(verdict);
     if (s->verdict == KYMO_VERDICTS)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s: the verdict of state %zu is '%.40s', not good, bad or unknown", name, c, verdict);
+                         "%s: the verdict of state %zu is '%.40s', not good, bad or unknown",
+                         name, c, verdict);
     KYMO_TRY(kymo_json_get_u64(obj, "size", name, &s->size, err));
     KYMO_TRY(get_number(obj, "weight", 0, name, &s->weight, err));
     KYMO_TRY(get_number(obj, "spread", 0, name, &s->spread, err));
@@ -262,7 +269,8 @@ static kymo_status read_transitions(struct kymo_model *m, const json_t *rows, co
                                     struct kymo_err *err)
 {
     if (json_array_size(rows) != m->k)
-        return CORRUPT("%s: transitions of %zu states, the model has %zu", name, json_array_size(rows), m->k);
+        return CORRUPT("%s: transitions of %zu states, the model has %zu", name,
+                       json_array_size(rows), m->k);
     for (size_t a = 0; a < m->k; a++) {
         const json_t *row = json_array_get(rows, a);
         if (json_array_size(row) != m->k)
@@ -310,7 +318,8 @@ static kymo_status read_spec(struct kymo_model *m, const json_t *doc, const char
 }
 
 /* With a spec, the columns are its columns. */
-static kymo_status check_columns(const struct kymo_model *m, const char *name, struct kymo_err *err)
+static kymo_status check_columns(const struct kymo_model *m, const char *name,
+                                 struct kymo_err *err)
 {
     if (!m->spec)
         return KYMO_OK;
@@ -318,8 +327,8 @@ static kymo_status check_columns(const struct kymo_model *m, const char *name, s
         return CORRUPT("%s has %zu columns, its feature spec has %zu", name, m->d, m->spec->d);
     for (size_t j = 0; j < m->d; j++)
         if (strcmp(m->column[j].name, m->spec->column[j].name) != 0)
-            return CORRUPT("%s: column %zu is '%.60s', its feature spec has '%s'", name, j, m->column[j].name,
-                           m->spec->column[j].name);
+            return CORRUPT("%s: column %zu is '%.60s', its feature spec has '%s'", name, j,
+                           m->column[j].name, m->spec->column[j].name);
     return KYMO_OK;
 }
 
@@ -332,11 +341,13 @@ static kymo_status read_head(struct kymo_model *m, const json_t *doc, const char
     const json_t *mark = json_object_get(doc, "schema");
     if (!json_is_object(doc) || !json_is_string(mark) ||
         strcmp(schema = json_string_value(mark), KYMO_MODEL_SCHEMA) != 0)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is no kymo model; kymo kmeans writes one", name);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s is no kymo model; kymo kmeans writes one", name);
     KYMO_TRY(kymo_json_get_u64(doc, "version", name, &version, err));
     if (version != KYMO_MODEL_VERSION)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a model of version %" PRIu64
-                         ", this build reads %u", name, version, KYMO_MODEL_VERSION);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s is a model of version %" PRIu64 ", this build reads %u", name,
+                         version, KYMO_MODEL_VERSION);
     KYMO_TRY(read_text(m->family, sizeof(m->family), doc, "family", name, err));
     KYMO_TRY(kymo_json_get_str(doc, "seed", name, &seed, err));
     m->seed = strtoull(seed, NULL, 10);
@@ -359,8 +370,8 @@ static kymo_status read_doc(struct kymo_model *m, const json_t *doc, const char 
     KYMO_TRY(kymo_json_get(doc, "states", JSON_ARRAY, name, &states, err));
     const size_t d = json_array_size(columns), k = json_array_size(states);
     if (d < 1 || d > KYMO_MATRIX_COLUMNS_MAX || k < 1 || k > KYMO_STATES_MAX)
-        return CORRUPT("%s has %zu columns and %zu states; 1 to %u and 1 to %u can be", name, d, k,
-                       KYMO_MATRIX_COLUMNS_MAX, KYMO_STATES_MAX);
+        return CORRUPT("%s has %zu columns and %zu states; 1 to %u and 1 to %u can be", name, d,
+                       k, KYMO_MATRIX_COLUMNS_MAX, KYMO_STATES_MAX);
     KYMO_TRY(kymo_model_shape(m, d, k, err));
     for (size_t j = 0; j < d; j++)
         KYMO_TRY(read_column(m, j, json_array_get(columns, j), name, err));
@@ -378,8 +389,8 @@ static kymo_status read_doc(struct kymo_model *m, const json_t *doc, const char 
     return KYMO_OK;
 }
 
-kymo_status kymo_model_parse(struct kymo_model *m, const char *text, size_t bytes, const char *name,
-                             struct kymo_err *err)
+kymo_status kymo_model_parse(struct kymo_model *m, const char *text, size_t bytes,
+                             const char *name, struct kymo_err *err)
 {
     json_t *doc = NULL;
     KYMO_TRY(kymo_json_parse(&doc, text, bytes, name, err));
@@ -412,9 +423,10 @@ static json_t *columns_json(const struct kymo_model *m)
     json_t *list = json_array();
     for (size_t j = 0; list && j < m->d; j++) {
         const struct kymo_model_column *c = &m->column[j];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f}", "name", c->name, "unit",
-                                              c->unit, "transform", kymo_bend_name(c->bend), "mean",
-                                              c->mean, "scale", c->scale, "weight", c->weight));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f}", "name", c->name,
+                                              "unit", c->unit, "transform",
+                                              kymo_bend_name(c->bend), "mean", c->mean, "scale",
+                                              c->scale, "weight", c->weight));
     }
     return list;
 }
@@ -424,13 +436,13 @@ static json_t *states_json(const struct kymo_model *m)
     json_t *list = json_array();
     for (size_t c = 0; list && c < m->k; c++) {
         const struct kymo_state *s = &m->state[c];
-        json_t *evidence = json_pack("{s:I, s:f, s:s}", "windows", (json_int_t)s->evidence, "purity",
-                                     s->purity, "by", s->by);
+        json_t *evidence = json_pack("{s:I, s:f, s:s}", "windows", (json_int_t)s->evidence,
+                                     "purity", s->purity, "by", s->by);
         json_array_append_new(
-            list, json_pack("{s:I, s:s, s:s, s:I, s:f, s:f, s:o, s:o}", "id", (json_int_t)c, "label",
-                            s->label, "verdict", kymo_verdict_name(s->verdict), "size",
-                            (json_int_t)s->size, "weight", s->weight, "spread", s->spread, "evidence",
-                            evidence, "centre", reals_json(s->centre, m->d)));
+            list, json_pack("{s:I, s:s, s:s, s:I, s:f, s:f, s:o, s:o}", "id", (json_int_t)c,
+                            "label", s->label, "verdict", kymo_verdict_name(s->verdict), "size",
+                            (json_int_t)s->size, "weight", s->weight, "spread", s->spread,
+                            "evidence", evidence, "centre", reals_json(s->centre, m->d)));
     }
     return list;
 }
@@ -451,14 +463,16 @@ static json_t *model_json(const struct kymo_model *m)
 {
     char seed[24];
     snprintf(seed, sizeof(seed), "%" PRIu64, m->seed);
-    json_t *holdout = json_pack("{s:f, s:f, s:o}", "share", m->holdout_share, "spread_floor",
-                                m->spread_floor, "distances", reals_json(m->holdout, m->n_holdout));
-    return json_pack("{s:s, s:i, s:s, s:b, s:s, s:b, s:o?, s:O, s:o, s:o, s:o, s:o, s:O}", "schema",
-                     KYMO_MODEL_SCHEMA, "version", (int)KYMO_MODEL_VERSION, "family", m->family,
-                     "finished", m->finished, "seed", seed, "named_columns", m->has_names, "features",
-                     m->spec ? kymo_feature_spec_json(m->spec) : NULL, "fit", m->fit, "states",
-                     states_json(m), "columns", columns_json(m), "transitions", transitions_json(m),
-                     "holdout", holdout, "provenance", m->provenance);
+    json_t *holdout =
+        json_pack("{s:f, s:f, s:o}", "share", m->holdout_share, "spread_floor", m->spread_floor,
+                  "distances", reals_json(m->holdout, m->n_holdout));
+    return json_pack("{s:s, s:i, s:s, s:b, s:s, s:b, s:o?, s:O, s:o, s:o, s:o, s:o, s:O}",
+                     "schema", KYMO_MODEL_SCHEMA, "version", (int)KYMO_MODEL_VERSION, "family",
+                     m->family, "finished", m->finished, "seed", seed, "named_columns",
+                     m->has_names, "features", m->spec ? kymo_feature_spec_json(m->spec) : NULL,
+                     "fit", m->fit, "states", states_json(m), "columns", columns_json(m),
+                     "transitions", transitions_json(m), "holdout", holdout, "provenance",
+                     m->provenance);
 }
 
 kymo_status kymo_model_write(const struct kymo_model *m, const char *path, int force,
@@ -466,7 +480,8 @@ kymo_status kymo_model_write(const struct kymo_model *m, const char *path, int f
 {
     json_t *doc = model_json(m);
     if (!doc)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for the model, or a label that is "
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "out of memory for the model, or a label that is "
                          "not UTF-8");
     const kymo_status s = kymo_json_write(doc, path, force, err);
     json_decref(doc);

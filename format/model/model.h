@@ -6,15 +6,13 @@
 
 #include "format/base/arena.h"
 #include "format/base/json.h"
-#include "format/model/feature.h"
+#include "format/model/matrix.h"
 
 #define KYMO_MODEL_SCHEMA "kymo-model"
 #define KYMO_MODEL_VERSION 1u
 #define KYMO_STATES_MAX 4096u
 #define KYMO_LABEL_BYTES_MAX 128u
 #define KYMO_MODEL_BYTES_MAX ((size_t)1 << 30)
-/* Windows that lost more than this share are left out of training and are scored inconclusive. */
-#define KYMO_LOST_MAX 0.01
 /* Fewer held-out windows than this give no p-values. */
 #define KYMO_HOLDOUT_MIN 100u
 
@@ -33,10 +31,10 @@ struct kymo_model_column {
 struct kymo_state {
     char label[KYMO_LABEL_BYTES_MAX]; /* "" until named */
     enum kymo_verdict verdict;
-    uint64_t size;   /* training windows */
-    double weight;   /* their share */
-    double spread;   /* root mean square distance of them to the centre */
-    double *centre;  /* [d] arena, transformed */
+    uint64_t size;     /* training windows */
+    double weight;     /* their share */
+    double spread;     /* root mean square distance of them to the centre */
+    double *centre;    /* [d] arena, transformed */
     uint64_t evidence; /* labelled windows that gave the verdict; 0: named by hand */
     double purity;     /* share of all labelled windows in the state that agree with it */
     char by[24];       /* "marks", "labels", "hand", "" */
@@ -52,11 +50,12 @@ struct kymo_model {
     size_t d, k;
     struct kymo_model_column *column; /* [d] arena */
     struct kymo_state *state;         /* [k] arena */
-    uint64_t *transition;             /* [k,k] arena: windows of row state followed by column state */
-    double spread_floor;              /* least spread used for novelty */
+    uint64_t *transition; /* [k,k] arena: windows of row state followed by column state */
+    double spread_floor;  /* least spread used for novelty */
     double holdout_share;
     size_t n_holdout;
-    double *holdout; /* [n_holdout] arena, ascending: distances of held-out windows in spreads */
+    double
+        *holdout; /* [n_holdout] arena, ascending: distances of held-out windows in spreads */
     json_t *fit, *provenance; /* owned objects, carried along as they are */
 };
 
@@ -67,13 +66,14 @@ KYMO_MUST_USE kymo_status kymo_model_shape(struct kymo_model *m, size_t d, size_
                                            struct kymo_err *err);
 
 /* errors EINPUT: no model, another version or feature spec; ECORRUPT: values that no fit gives */
-KYMO_MUST_USE kymo_status kymo_model_read(struct kymo_model *m, const char *path, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_model_read(struct kymo_model *m, const char *path,
+                                          struct kymo_err *err);
 /* The same from text, for whoever has it in memory. */
 KYMO_MUST_USE kymo_status kymo_model_parse(struct kymo_model *m, const char *text, size_t bytes,
                                            const char *name, struct kymo_err *err);
 /* Deterministic bytes; see kymo_json_write. */
-KYMO_MUST_USE kymo_status kymo_model_write(const struct kymo_model *m, const char *path, int force,
-                                           struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_model_write(const struct kymo_model *m, const char *path,
+                                           int force, struct kymo_err *err);
 
 /*
  * Put a row into the space of the states.
@@ -81,8 +81,8 @@ KYMO_MUST_USE kymo_status kymo_model_write(const struct kymo_model *m, const cha
  * x       [d] finite raw values, borrowed     z  [d] out
  * errors  EINPUT: a value that the column's transform does not take; row is for the message
  */
-KYMO_MUST_USE kymo_status kymo_model_transform(const struct kymo_model *m, const double *x, double *z,
-                                               size_t row, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_model_transform(const struct kymo_model *m, const double *x,
+                                               double *z, size_t row, struct kymo_err *err);
 /* The raw value that stands at z in column j. */
 double kymo_model_raw(const struct kymo_model *m, size_t j, double z);
 
@@ -92,16 +92,17 @@ size_t kymo_model_nearest(const struct kymo_model *m, const double *z, double *d
 double kymo_model_novelty(const struct kymo_model *m, size_t state, double dist);
 
 /* Does a matrix fit the model? Same spec, or without one the same columns. */
-struct kymo_matrix;
-KYMO_MUST_USE kymo_status kymo_model_accepts(const struct kymo_model *m, const struct kymo_matrix *x,
-                                             const char *name, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_model_accepts(const struct kymo_model *m,
+                                             const struct kymo_matrix *x, const char *name,
+                                             struct kymo_err *err);
 
 /* Is the column left out where people are told what moved? Hash buckets mean nothing to them, and
  * classes repeat the calls. */
 int kymo_model_is_mute(const struct kymo_model *m, size_t j);
 #define KYMO_TYPICAL 3u
 /* The columns in which a state lies farthest from the mean of all windows; returns how many. */
-size_t kymo_model_typical(const struct kymo_model *m, size_t state, size_t column[KYMO_TYPICAL]);
+size_t kymo_model_typical(const struct kymo_model *m, size_t state,
+                          size_t column[KYMO_TYPICAL]);
 
 /* The state meant by "3", "s3" or a label that only one state has; k: none. */
 size_t kymo_model_find(const struct kymo_model *m, const char *word);

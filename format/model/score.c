@@ -15,7 +15,8 @@ struct kymo_scorer {
     uint8_t *mute;           /* [d] columns that are not given as reasons */
 };
 
-static const char *const outcome_names[KYMO_OUTCOMES] = {"unknown", "good", "bad", "inconclusive"};
+static const char *const outcome_names[KYMO_OUTCOMES] = {"unknown", "good", "bad",
+                                                         "inconclusive"};
 
 const char *kymo_outcome_name(enum kymo_outcome o)
 {
@@ -74,7 +75,8 @@ static size_t nearest_good(const struct kymo_scorer *s)
 {
     size_t best = s->m->k;
     for (size_t c = 0; c < s->m->k; c++)
-        if (s->m->state[c].verdict == KYMO_GOOD && (best == s->m->k || s->dist[c] < s->dist[best]))
+        if (s->m->state[c].verdict == KYMO_GOOD &&
+            (best == s->m->k || s->dist[c] < s->dist[best]))
             best = c;
     return best;
 }
@@ -146,24 +148,28 @@ kymo_status kymo_score_row(struct kymo_scorer *s, const double *x, double lost, 
 
 /* -- rules ------------------------------------------------------------------------------------ */
 
-static kymo_status parse_rule(struct kymo_rule *r, const char *p, size_t n, struct kymo_err *err)
+static kymo_status parse_rule(struct kymo_rule *r, const char *p, size_t n,
+                              struct kymo_err *err)
 {
     const size_t word = strcspn(p, "<>=, ");
     size_t o = 0;
-    while (o < KYMO_OUTCOMES && (strlen(outcome_names[o]) != word || memcmp(p, outcome_names[o], word) != 0))
+    while (o < KYMO_OUTCOMES &&
+           (strlen(outcome_names[o]) != word || memcmp(p, outcome_names[o], word) != 0))
         o++;
     if (o == KYMO_OUTCOMES || word >= n || p[word] != '>')
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                         "rule '%.*s' is not like 'bad>2%%', 'unknown>10%%' or 'bad>=3'", (int)n, p);
+                         "rule '%.*s' is not like 'bad>2%%', 'unknown>10%%' or 'bad>=3'",
+                         (int)n, p);
     r->outcome = (enum kymo_outcome)o;
     r->or_equal = p[word + 1] == '=';
     char *end;
     const char *number = p + word + 1 + r->or_equal;
     r->limit = strtod(number, &end);
     r->is_share = *end == '%';
-    if (end == number || !isfinite(r->limit) || r->limit < 0 || (r->is_share && r->limit > 100) ||
-        end + r->is_share != p + n)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "rule '%.*s' has no limit like 2%% or 3", (int)n, p);
+    if (end == number || !isfinite(r->limit) || r->limit < 0 ||
+        (r->is_share && r->limit > 100) || end + r->is_share != p + n)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "rule '%.*s' has no limit like 2%% or 3", (int)n, p);
     if (r->is_share)
         r->limit /= 100;
     return KYMO_OK;
@@ -175,7 +181,8 @@ kymo_status kymo_rules_parse(struct kymo_rules *r, const char *text, struct kymo
     for (const char *p = text; *p;) {
         const size_t n = strcspn(p, ",");
         if (got.n == KYMO_RULES_MAX)
-            return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "more than %u rules", KYMO_RULES_MAX);
+            return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "more than %u rules",
+                             KYMO_RULES_MAX);
         KYMO_TRY(parse_rule(&got.rule[got.n], p, n, err));
         got.n++;
         p += n + (p[n] == ',');
@@ -186,7 +193,8 @@ kymo_status kymo_rules_parse(struct kymo_rules *r, const char *text, struct kymo
 
 const struct kymo_rule *kymo_rules_broken(const struct kymo_rules *r, const uint64_t *count)
 {
-    const uint64_t conclusive = count[KYMO_OUT_UNKNOWN] + count[KYMO_OUT_GOOD] + count[KYMO_OUT_BAD];
+    const uint64_t conclusive =
+        count[KYMO_OUT_UNKNOWN] + count[KYMO_OUT_GOOD] + count[KYMO_OUT_BAD];
     for (size_t i = 0; i < r->n; i++) {
         const struct kymo_rule *rule = &r->rule[i];
         const uint64_t of = rule->outcome == KYMO_OUT_INCONCLUSIVE

@@ -8,7 +8,7 @@
 
 /* What a window comes out as. The first three are enum kymo_verdict. */
 enum kymo_outcome {
-    KYMO_OUT_UNKNOWN,      /* its state has no verdict, or it is like no state */
+    KYMO_OUT_UNKNOWN, /* its state has no verdict, or it is like no state */
     KYMO_OUT_GOOD,
     KYMO_OUT_BAD,
     KYMO_OUT_INCONCLUSIVE, /* too much of it was lost */
@@ -26,11 +26,12 @@ struct kymo_reason {
 struct kymo_score {
     size_t state;
     enum kymo_outcome outcome;
-    int is_novel;      /* far from every state */
-    double distance;   /* to its state, in the space of the model */
-    double novelty;    /* the same in spreads of the state */
-    double p;          /* conformal p-value of the novelty; NaN: too few held-out windows */
-    double confidence; /* .5 .. 1: nearest state of another verdict against nearest of the own */
+    int is_novel;    /* far from every state */
+    double distance; /* to its state, in the space of the model */
+    double novelty;  /* the same in spreads of the state */
+    double p;        /* conformal p-value of the novelty; NaN: too few held-out windows */
+    double
+        confidence; /* .5 .. 1: nearest state of another verdict against nearest of the own */
     size_t n_reasons;
     struct kymo_reason reason[KYMO_REASONS];
 };
@@ -54,8 +55,9 @@ void kymo_scorer_close(struct kymo_scorer *s);
 int kymo_scorer_is_calibrated(const struct kymo_scorer *s);
 
 /* Judge one row of raw values. lost: share of its events that were lost; row is for messages. */
-KYMO_MUST_USE kymo_status kymo_score_row(struct kymo_scorer *s, const double *x, double lost, size_t row,
-                                         struct kymo_score *out, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_score_row(struct kymo_scorer *s, const double *x, double lost,
+                                         size_t row, struct kymo_score *out,
+                                         struct kymo_err *err);
 
 /* Conformal p-value: (1 + how many of sorted[n] are >= v) / (n + 1), so never below 1 / (n + 1). */
 double kymo_conformal_p(size_t n, const double *sorted, double v);
@@ -72,7 +74,8 @@ struct kymo_rules {
     size_t n;
 };
 /* errors EUSAGE, saying which word is wrong */
-KYMO_MUST_USE kymo_status kymo_rules_parse(struct kymo_rules *r, const char *text, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_rules_parse(struct kymo_rules *r, const char *text,
+                                           struct kymo_err *err);
 /* The first rule that count[KYMO_OUTCOMES] breaks, NULL: none. */
 const struct kymo_rule *kymo_rules_broken(const struct kymo_rules *r, const uint64_t *count);
 

@@ -17,7 +17,8 @@ double kymo_sqdist(size_t d, const double *a, const double *b)
         const double t = a[j] - b[j];
         lane[l] += t * t;
     }
-    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+           ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
 void kymo_pack_centres(size_t k, size_t d, const double *C, double *out)
@@ -27,8 +28,8 @@ void kymo_pack_centres(size_t k, size_t d, const double *C, double *out)
             out[j * k + c] = C[c * d + j];
 }
 
-void kymo_sqdist_all(size_t k, size_t d, const double *restrict x, const double *restrict packed,
-                     double *restrict dist)
+void kymo_sqdist_all(size_t k, size_t d, const double *restrict x,
+                     const double *restrict packed, double *restrict dist)
 {
     for (size_t c = 0; c < k; c++)
         dist[c] = 0;
