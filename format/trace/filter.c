@@ -5,6 +5,7 @@
 #include "format/trace/filter.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,9 +194,10 @@ static int parse_number(const char *s, struct number *v)
     } else {
         const size_t digits = strspn(p, "0123456789");
         v->real = strtod(p, &end);
-        if (digits == (size_t)(end - p) && digits < 20) {
-            v->is_whole = 1;
+        if (digits == (size_t)(end - p)) {
+            errno = 0;
             v->whole = strtoull(p, NULL, 10);
+            v->is_whole = !errno;
         }
         const uint64_t factor = unit_factor(end, &v->unit);
         if (!factor || !(v->real < 1e300))
