@@ -134,33 +134,48 @@ static void mdoc_flag(FILE *f, const struct kymo_opt *o, int long_form)
         fprintf(f, " Fl %c", o->short_name);
 }
 
-/* "[-- CMD ARG...]" as one .Op line, "FILE" as one .Ar line. */
+/* One word of the positionals, n bytes: "--", "CMD" or "FILE...". */
+static void mdoc_word(FILE *f, const char *w, size_t n)
+{
+    const bool dots = n > 3 && memcmp(w + n - 3, "...", 3) == 0;
+    if (n == 2 && memcmp(w, "--", 2) == 0) {
+        fputs("Fl -", f);
+        return;
+    }
+    fputs("Ar", f);
+    mdoc_arg(f, w, n - (dots ? 3 : 0));
+    if (dots)
+        fputs(" ...", f);
+}
+
+/* "FILE" is a line of its own, and so is a bracket with all that it holds: "[-- CMD [ARG...]]"
+ * becomes ".Op Fl - Ar CMD Op Ar ARG ...". */
 static void mdoc_positional(FILE *f, const char *p)
 {
+    int depth = 0;
+    bool on_line = false;
     while (*p) {
-        const int optional = *p == '[';
-        const char *end = optional ? strchr(p, ']') : strchr(p, ' ');
-        if (!end)
-            end = p + strlen(p);
-        fputs(optional ? ".Op" : ".", f);
-        const char *w = p + optional;
-        for (int first = 1; w < end; first = 0) {
-            size_t n = strcspn(w, " ]");
-            const int dots = n > 3 && memcmp(w + n - 3, "...", 3) == 0;
-            const int dashes = n == 2 && memcmp(w, "--", 2) == 0;
-            fprintf(f, "%s%s", optional || !first ? " " : "", dashes ? "Fl -" : "Ar");
-            if (!dashes)
-                mdoc_arg(f, w, n - (dots ? 3 : 0));
-            if (dots)
-                fputs(" ...", f);
-            w += n;
-            w += *w == ' ';
+        const size_t n = strcspn(p, " []");
+        if (*p == '[' || n) {
+            fputc(on_line ? ' ' : '.', f);
+            on_line = true;
         }
-        fputc('\n', f);
-        p = end + (*end != '\0');
-        while (*p == ' ')
-            p++;
+        if (*p == '[') {
+            fputs("Op", f);
+            depth++;
+        } else if (*p == ']') {
+            depth -= depth > 0;
+        } else if (n) {
+            mdoc_word(f, p, n);
+        }
+        p += n ? n : 1;
+        if (on_line && depth == 0) {
+            fputc('\n', f);
+            on_line = false;
+        }
     }
+    if (on_line)
+        fputc('\n', f);
 }
 
 void kymo_cli_print_mdoc(const struct kymo_cli *cli, FILE *f)

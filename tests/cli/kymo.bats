@@ -59,15 +59,15 @@ TOY
 
 @test "every tool answers --version, --help, --help=words and --help=mdoc, and refuses an unknown option" {
     for verb in $(kymo --list); do
-        run -0 kymo "$verb" --version
+        run -0 timeout -k 5 20 kymo "$verb" --version
         [[ "$output" == "kymo-$verb "[0-9]* ]]
-        run -0 kymo "$verb" --help
+        run -0 timeout -k 5 20 kymo "$verb" --help
         [[ "$output" == *"Examples:"* ]]
-        run -0 kymo "$verb" --help=words
+        run -0 timeout -k 5 20 kymo "$verb" --help=words
         [[ "$output" == *"--help"* ]]
-        run -0 kymo "$verb" --help=mdoc
+        run -0 timeout -k 5 20 kymo "$verb" --help=mdoc
         [[ "${lines[0]}" == ".Sh SYNOPSIS" ]]
-        run -2 --separate-stderr kymo "$verb" --no-such-option
+        run -2 --separate-stderr timeout -k 5 20 kymo "$verb" --no-such-option
         [ "$output" = "" ]
         [ "${#stderr_lines[@]}" = 1 ]
     done

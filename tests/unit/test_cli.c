@@ -332,6 +332,30 @@ static void mdoc_guards_arguments_that_look_like_macros(void **state)
     assert_non_null(strstr(text, ".Sh OPTIONS\n.Ss What\n"));
 }
 
+static void mdoc_writes_positionals_of_any_shape(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *positional, *want;
+    } t[] = {
+        {"FILE", ".Ar \"\\&FILE\"\n.Sh OPTIONS"},
+        {"A B...", ".Ar \"\\&A\"\n.Ar \"\\&B\" ...\n.Sh OPTIONS"},
+        {"[-- CMD [ARG...]]", ".Op Fl - Ar \"\\&CMD\" Op Ar \"\\&ARG\" ...\n.Sh OPTIONS"},
+        {"[A] [B", ".Op Ar \"\\&A\"\n.Op Ar \"\\&B\"\n.Sh OPTIONS"},
+        {"]A", ".Ar \"\\&A\"\n.Sh OPTIONS"},
+    };
+    struct kymo_cli shaped = cli;
+    for (size_t i = 0; i < KYMO_COUNT_OF(t); i++) {
+        char text[8192];
+        FILE *f = fmemopen(text, sizeof(text), "w");
+        shaped.positional = t[i].positional;
+        kymo_cli_print_mdoc(&shaped, f);
+        fclose(f);
+        if (!strstr(text, t[i].want))
+            fail_msg("%s: no \"%s\" in\n%s", t[i].positional, t[i].want, text);
+    }
+}
+
 static void each_status_has_its_exit(void **state)
 {
     (void)state;
@@ -364,6 +388,7 @@ int main(void)
         cmocka_unit_test(help_begins_with_the_summary_and_names_every_row),
         cmocka_unit_test(words_are_a_line_an_option_with_its_choices),
         cmocka_unit_test(mdoc_guards_arguments_that_look_like_macros),
+        cmocka_unit_test(mdoc_writes_positionals_of_any_shape),
         cmocka_unit_test(each_status_has_its_exit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
