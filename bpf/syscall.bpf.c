@@ -288,6 +288,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
     s->entered_ns = 0;
     compat = is_compat(t);
     call.info = info_of(call.nr, compat);
+    if ((call.info & KYMO_INFO_CREDS) && !ret)
+        s->state &= KYMO_SLOT_MEMBER; /* another user: describe and judge the thread again */
     if (!(call.info & KYMO_INFO_WANTED) || !chosen(s, cpu)) {
         c->filtered++;
         return 0;

@@ -134,6 +134,7 @@ enum {
 #define KYMO_INFO_AT_ENTRY (1u << 17) /* exit, exit_group, rt_sigreturn */
 #define KYMO_INFO_FORKS (1u << 18)    /* clone, clone3, fork, vfork */
 #define KYMO_INFO_EXECS (1u << 19)
+#define KYMO_INFO_CREDS (1u << 20)    /* setuid and its family: the thread must be told anew */
 
 /* Whom to record; all given kinds must match, within a kind any. Lives in rodata. */
 #define KYMO_LIST_MAX 16u

@@ -50,6 +50,9 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
     static const char *const at_entry[] = {"exit", "exit_group", "rt_sigreturn", "sigreturn"};
     static const char *const forks[] = {"clone", "clone3", "fork", "vfork"};
     static const char *const execs[] = {"execve", "execveat"};
+    static const char *const creds[] = {"setuid",    "setgid",   "setreuid",   "setregid",   "setresuid",
+                                        "setresgid", "setuid32", "setgid32",   "setreuid32", "setregid32",
+                                        "setresuid32", "setresgid32"};
     const struct kymo_sysinfo *i = kymo_sysinfo(arch, nr);
     uint32_t info = wanted ? KYMO_INFO_WANTED : 0;
 
@@ -66,6 +69,8 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
         info |= KYMO_INFO_FORKS;
     if (is_one_of(i->name, execs, KYMO_COUNT_OF(execs)))
         info |= KYMO_INFO_EXECS;
+    if (is_one_of(i->name, creds, KYMO_COUNT_OF(creds)))
+        info |= KYMO_INFO_CREDS;
     return info;
 }
 
