@@ -27,8 +27,8 @@
 #define TOOL "kymo-kmeans"
 #define K_MAX 4096
 #define SAMPLE_ROWS 4096u /* silhouettes of more rows are taken on a seeded sample of so many */
-#define K_MAX_AUTO 20u    /* default end of the search */
-#define ROWS_A_STATE_MIN 4u /* -k auto tries no k with fewer training rows a state than this */
+#define K_MAX_AUTO 24u    /* default end of the search */
+#define ROWS_A_STATE_MIN 2u /* -k auto tries no k with fewer training rows a state than this */
 #define SPREAD_FLOOR 0.5 /* least spread of a state for novelty, in spreads of the whole fit */
 #define TICK_NS 200000000ull
 
@@ -43,7 +43,7 @@ struct opts {
     const char *in, *out, *k, *init, *transform, *labels;
     uint64_t k_max, n_init, max_iter, seed, threads;
     double holdout;
-    bool force, quiet, no_progress, json;
+    bool force, quiet, no_progress, json, marked;
 };
 
 /* All that one run holds. */
@@ -87,7 +87,7 @@ static int parse_args(int argc, char **argv, struct opts *o, uint64_t *k)
         {KYMO_OPT_STR, 'o', "labels-out", "FILE",
          "write the state of every row here (.npy, or CSV)", &o->labels, 0, 0},
         {KYMO_OPT_STR, 'k', NULL, "N|auto", "how many states (auto)", &o->k, 0, 0},
-        {KYMO_OPT_U64, 0, "k-max", "N", "where -k auto stops trying (20)", &o->k_max, 2, K_MAX},
+        {KYMO_OPT_U64, 0, "k-max", "N", "where -k auto stops trying (24)", &o->k_max, 2, K_MAX},
         {KYMO_OPT_U64, 0, "n-init", "N", "restarts, of which the best is kept (10)", &o->n_init,
          1, 100000},
         {KYMO_OPT_U64, 0, "max-iter", "N", "updates of the centres a restart (300)",
@@ -105,6 +105,8 @@ static int parse_args(int argc, char **argv, struct opts *o, uint64_t *k)
          "share of the windows kept back to calibrate p-values (20% for a .kymo matrix, else "
          "0)",
          &o->holdout, 0, 0.5},
+        {KYMO_OPT_FLAG, 0, "marked", NULL,
+         "learn only from windows that lie wholly inside a mark", &o->marked, 0, 0},
         {KYMO_OPT_FLAG, 0, "json", NULL, "print the summary as JSON", &o->json, 0, 0},
         {KYMO_OPT_FLAG, 0, "force", NULL, "overwrite an output that exists", &o->force, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no summary and no warnings", &o->quiet, 0, 0},
@@ -147,13 +149,37 @@ static kymo_status no_memory(struct kymo_err *err)
     return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
 }
 
+/*
+ * Let each group of features spread as far as its factor says, whatever number of its columns move
+ * in this matrix: of fifty calls a service uses five, and those have to speak for the group. A
+ * group of which less than one column's worth moves is left at that: noise is not blown up.
+ *
+ * source  Escofier, Pages, Multiple factor analysis, Comput. Stat. Data Anal. 18, 1994 (the idea)
+ */
+static void balance_groups(struct job *j, const double *moved)
+{
+    const struct kymo_feature_spec *spec = j->m.spec;
+    for (size_t a = 0, b; a < spec->d; a = b) {
+        double sum = 0;
+        for (b = a; b < spec->d && strcmp(spec->column[b].group, spec->column[a].group) == 0;
+             b++)
+            sum += moved[b] * moved[b];
+        const double columns = (double)(b - a);
+        for (size_t c = a; c < b; c++)
+            j->model.column[c].weight =
+                spec->column[c].weight * sqrt(columns / (sum > 1 ? sum : 1));
+    }
+}
+
 /* Mean and scale of each bent column over the training rows. */
 static kymo_status fit_columns(struct job *j, const char *transform, struct kymo_err *err)
 {
     const struct kymo_matrix *m = &j->m;
     const int by_spec = strcmp(transform, "spec") == 0, none = strcmp(transform, "none") == 0;
     double *bent = KYMO_NEW_RAW(&j->arena, double, j->split.n_train);
-    if (!bent)
+    double *moved =
+        KYMO_NEW(&j->arena, double, m->d); /* spread of each column in its scales, 0..1 */
+    if (!bent || !moved)
         return no_memory(err);
     for (size_t c = 0; c < m->d; c++) {
         const struct kymo_feature_column *spec = by_spec ? &m->spec->column[c] : NULL;
@@ -175,11 +201,13 @@ static kymo_status fit_columns(struct job *j, const char *transform, struct kymo
                                  kymo_bend_name(to->bend));
         }
         kymo_mean_sd(j->split.n_train, bent, 1, &to->mean, &to->scale);
-        const double floor = spec ? spec->floor : 0;
-        to->scale = to->scale > floor ? to->scale : floor;
+        const double sd = to->scale, floor = spec ? spec->floor : 0;
+        to->scale = sd > floor ? sd : floor;
         to->scale = to->scale > 0 ? to->scale : 1;
-        to->weight = spec ? spec->weight : 1;
+        moved[c] = sd / to->scale;
     }
+    if (by_spec)
+        balance_groups(j, moved);
     return KYMO_OK;
 }
 
@@ -465,9 +493,10 @@ static json_t *provenance_json(const struct job *j)
                                               (json_int_t)f->windows));
     }
     snprintf(hash, sizeof(hash), "%016" PRIx64, kymo_matrix_xxh3(&j->m));
-    return json_pack("{s:s, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows",
                      (json_int_t)j->m.n, "left_out_for_loss", (json_int_t)j->split.n_lost,
-                     "held_out", (json_int_t)j->split.n_hold, "captures", list);
+                     "left_out_unmarked", (json_int_t)j->split.n_unmarked, "held_out",
+                     (json_int_t)j->split.n_hold, "captures", list);
 }
 
 static kymo_status build_model(struct job *j, uint32_t **label, struct kymo_err *err)
@@ -546,11 +575,12 @@ static kymo_status print_summary(const struct job *j, struct kymo_err *err)
     }
     FILE *f = strcmp(j->o->out, "-") == 0 ? stderr : stdout;
     print_table(f, j);
-    fprintf(f,
-            "%zu states from %zu windows (%zu held out, %zu left out for loss); %s after %zu "
-            "passes\n",
-            j->model.k, j->split.n_train, j->split.n_hold, j->split.n_lost,
-            kymo_kmeans_stop_name(j->fit.why), j->fit.iterations);
+    fprintf(
+        f,
+        "%zu states from %zu windows (%zu held out, %zu left out for loss, %zu unmarked); %s "
+        "after %zu passes\n",
+        j->model.k, j->split.n_train, j->split.n_hold, j->split.n_lost, j->split.n_unmarked,
+        kymo_kmeans_stop_name(j->fit.why), j->fit.iterations);
     if (j->split.n_hold < KYMO_HOLDOUT_MIN && j->model.spec)
         kymo_cli_say(TOOL,
                      "%zu windows held out, fewer than %u: no p-values, score goes by state "
@@ -571,10 +601,12 @@ static kymo_status prepare(struct job *j, struct opts *o, uint64_t *k, struct ky
                          "%s has no feature spec: --transform standard or none", o->in);
     if (j->m.n == 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has no rows to learn from", o->in);
-    KYMO_TRY(kymo_split_rows(&j->m, o->holdout, &j->arena, &j->split, err));
+    KYMO_TRY(kymo_split_rows(&j->m, o->holdout, o->marked, &j->arena, &j->split, err));
     if (j->split.n_train == 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
-                         "%s: all %zu windows lost too much to learn from", o->in, j->m.n);
+                         "%s: of %zu windows, %zu lost too much and %zu lie in no mark: none "
+                         "is left to learn from",
+                         o->in, j->m.n, j->split.n_lost, j->split.n_unmarked);
     KYMO_TRY(kymo_model_shape(&j->model, j->m.d, 1, err));
     KYMO_TRY(fit_columns(j, o->transform, err));
     KYMO_TRY(transform_rows(j, j->split.train, j->split.n_train, &j->Z, err));

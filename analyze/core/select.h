@@ -13,7 +13,7 @@ struct kymo_tried {
 };
 
 /* A k is in reach when its silhouette is at least this share of the best one. */
-#define KYMO_SILHOUETTE_REACH 0.9
+#define KYMO_SILHOUETTE_REACH 0.7
 
 /*
  * The index of the k to take: the lowest BIC among those whose silhouette is within reach of the

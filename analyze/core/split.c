@@ -61,8 +61,17 @@ static void mark_held(const struct kymo_matrix *m, const struct ref *r, double s
     }
 }
 
-kymo_status kymo_split_rows(const struct kymo_matrix *m, double share, struct kymo_arena *arena,
-                            struct kymo_split *out, struct kymo_err *err)
+static int is_marked(const struct kymo_matrix *m, size_t i)
+{
+    for (size_t s = 0; s < m->n_spans && m->row; s++)
+        if (kymo_row_inside(&m->row[i], &m->span[s]))
+            return 1;
+    return 0;
+}
+
+kymo_status kymo_split_rows(const struct kymo_matrix *m, double share, int marked,
+                            struct kymo_arena *arena, struct kymo_split *out,
+                            struct kymo_err *err)
 {
     struct kymo_split s = {0};
     s.train = KYMO_NEW_RAW(arena, size_t, m->n);
@@ -80,6 +89,8 @@ kymo_status kymo_split_rows(const struct kymo_matrix *m, double share, struct ky
     for (size_t i = 0; i < m->n; i++) {
         if (m->row && m->row[i].lost > KYMO_LOST_MAX)
             s.n_lost++;
+        else if (marked && !is_marked(m, i))
+            s.n_unmarked++;
         else if (held[i])
             s.hold[s.n_hold++] = i;
         else

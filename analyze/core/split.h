@@ -7,7 +7,7 @@
 #include "format/model/matrix.h"
 
 struct kymo_split {
-    size_t n_train, n_hold, n_lost;
+    size_t n_train, n_hold, n_lost, n_unmarked;
     size_t *train, *hold; /* rows, ascending; arena */
 };
 
@@ -17,9 +17,10 @@ struct kymo_split {
  * neither part. Rows without facts count as one run.
  *
  * share   0..0.5; 0 holds out nothing
+ * marked  nonzero: rows that are not wholly inside a span are in neither part
  * errors  ELIMIT
  */
-KYMO_MUST_USE kymo_status kymo_split_rows(const struct kymo_matrix *m, double share,
+KYMO_MUST_USE kymo_status kymo_split_rows(const struct kymo_matrix *m, double share, int marked,
                                           struct kymo_arena *arena, struct kymo_split *out,
                                           struct kymo_err *err);
 

@@ -270,13 +270,15 @@ const struct kymo_feature_group kymo_group_errors = {
 /*
  * latency: p50, p90, p99 of the durations of each class, by a histogram with four buckets an
  * octave. The middle of a bucket stands for it: at most an eighth off. Calls that wait (poll, futex,
- * sleep, wait) are classes of their own, so blocking does not hide in the latency of I/O. A duration
- * that is not known is left out; a class without calls has 0.
+ * sleep) are classes of their own, so blocking does not hide in the latency of I/O. A duration
+ * that is not known is left out; a class with fewer than LATENCY_CALLS_MIN calls in the window has 0, since
+ * a quantile of a handful of calls jumps about.
  */
 #define SUB_BITS 2
 #define OCTAVES 40 /* the last holds all from 2^40 ns, 18 minutes */
 #define BUCKETS (OCTAVES << SUB_BITS)
 #define QUANTILES 3
+#define LATENCY_CALLS_MIN 8u
 static const double quantile[QUANTILES] = {0.50, 0.90, 0.99};
 static const char *const quantile_name[QUANTILES] = {".p50", ".p90", ".p99"};
 
@@ -339,7 +341,7 @@ static void latency_merge(uint8_t *into, const uint8_t *from)
 
 static double histogram_quantile(const uint32_t *count, uint64_t n, double q)
 {
-    if (!n)
+    if (n < LATENCY_CALLS_MIN)
         return 0;
     uint64_t rank = (uint64_t)ceil(q * (double)n), seen = 0;
     rank = rank ? rank : 1;
