@@ -30,7 +30,8 @@ struct small {
 static int temp_file(char *path)
 {
     /* thousands of small files: in memory where there is such a place */
-    strcpy(path, access("/dev/shm", W_OK) ? "/tmp/kymo-test-XXXXXX" : "/dev/shm/kymo-test-XXXXXX");
+    strcpy(path,
+           access("/dev/shm", W_OK) ? "/tmp/kymo-test-XXXXXX" : "/dev/shm/kymo-test-XXXXXX");
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
     return fd;
