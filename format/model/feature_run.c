@@ -796,7 +796,8 @@ static kymo_status take_losses(struct kymo_feature_run *r, const struct kymo_bat
         const uint64_t ts = b->lane[KYMO_LOSS_TS][i];
         if (!dropped || ts < r->origin_ns)
             continue;
-        const uint64_t from = pane_of(r, r->seal_ns), to = pane_of(r, ts);
+        const uint64_t from = pane_of(r, r->seal_ns);
+        const uint64_t to = pane_of(r, ts > r->seal_ns ? ts - 1 : ts);
         struct pane *p;
         KYMO_TRY(get_pane(r, to, b->at_bytes, &p, err));
         for (uint64_t at = from > r->pane_first ? from : r->pane_first; at <= to && p; at++) {

@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# kymo-featurize: captures into windows.
+
+setup() {
+    bin=${KYMO_BIN:-$PWD/build/release/bin}
+    synth=${KYMO_BUILD:-$PWD/build/release}/datasets/synth
+    PATH=$bin:$PATH
+    cd "$BATS_TEST_TMPDIR"
+}
+
+@test "a capture of five phases of three seconds has fifteen windows" {
+    $synth -w c.kymo --seconds 3
+    kymo-featurize -q c.kymo -w f.csv
+    [ "$(wc -l <f.csv)" = 16 ]
+    head -1 f.csv | grep -q '^ts,dur,real,capture,entity,events,lost,call.read,'
+}
+
+@test "rates are those of the phase" {
+    $synth -w c.kymo --seconds 4 --phases diskfull
+    kymo-featurize -q c.kymo -w f.csv
+    # 1500 calls a second, a third of them pwrite64, of which nine in ten find the disk full
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+             { n++; e += $at["error.ENOSPC"]; p += $at["call.pwrite"] }
+             END { exit !(n == 4 && e / n > 400 && e / n < 550 && p > e) }' f.csv
+}
+
+@test "the same capture gives the same bytes, and the pipe gives what the file gives" {
+    $synth -w c.kymo --seconds 2
+    kymo-featurize -q c.kymo -w a.kymo
+    kymo-featurize -q c.kymo -w b.kymo
+    cmp a.kymo b.kymo
+    kymo-featurize -q - -w - --format csv <c.kymo >piped.csv
+    kymo-featurize -q c.kymo -w direct.csv
+    cmp piped.csv direct.csv
+}
+
+@test "several captures make one matrix, each row with its capture's number" {
+    $synth -w a.kymo --seconds 2 --phases idle
+    $synth -w b.kymo --seconds 3 --phases reads
+    kymo-featurize -q a.kymo b.kymo -w f.csv
+    [ "$(cut -d, -f4 f.csv | sort | uniq -c | awk '/[01]$/ { print $1 }' | tr '\n' ' ')" = "2 3 " ]
+}
+
+@test "windows by comm are about programs" {
+    $synth -w c.kymo --seconds 2 --phases reads
+    kymo-featurize -q --by comm c.kymo -w f.csv
+    [ "$(sed 1d f.csv | cut -d, -f5 | sort -u)" = server ]
+}
+
+@test "npy holds one float64 a feature and window" {
+    $synth -w c.kymo --seconds 2 --phases reads
+    kymo-featurize -q c.kymo -w f.npy
+    d=$(kymo-featurize --list | sed 1d | wc -l)
+    head -c 128 f.npy | grep -aq "'descr': '<f8', 'fortran_order': False, 'shape': (2, $d)"
+    [ "$(stat -c %s f.npy)" = $((128 + 2 * d * 8)) ]
+}
+
+@test "an existing output is refused without --force and left as it was" {
+    $synth -w c.kymo --seconds 1
+    echo mine >f.kymo
+    run kymo-featurize c.kymo -w f.kymo
+    [ "$status" = 2 ]
+    [ "$(cat f.kymo)" = mine ]
+    run kymo-featurize missing.kymo -w f.kymo --force
+    [ "$status" = 3 ]
+    [ "$(cat f.kymo)" = mine ]
+}
+
+@test "what is no capture is refused with 3 and one line" {
+    echo "just text, long enough to hold a header" >text.kymo
+    mkdir folder.kymo
+    : >empty.kymo
+    for f in text.kymo folder.kymo empty.kymo missing.kymo; do
+        run kymo-featurize "$f" -w out.kymo
+        [ "$status" = 3 ]
+        [ "${#lines[@]}" = 1 ]
+        [ ! -e out.kymo ]
+    done
+}
+
+@test "a feature matrix is no capture" {
+    $synth -w c.kymo --seconds 1
+    kymo-featurize -q c.kymo -w f.kymo
+    run kymo-featurize f.kymo -w g.kymo
+    [ "$status" = 3 ]
+    [[ $output == *"matrix already"* ]]
+}
+
+@test "a capture cut short is used up to its tear, with a warning" {
+    $synth -w c.kymo --seconds 3 --phases reads
+    head -c $(($(stat -c %s c.kymo) - 3000)) c.kymo >torn.kymo
+    run kymo-featurize torn.kymo -w f.csv
+    [ "$status" = 0 ]
+    [[ $output == *"ends in mid-chunk"* ]]
+    [ "$(wc -l <f.csv)" -ge 3 ]
+}
+
+@test "options that make no sense are usage mistakes" {
+    $synth -w c.kymo --seconds 1
+    for args in "--window 3s --step 2s" "--window 0" "--by nothing" "--step 2s"; do
+        run kymo-featurize $args c.kymo -w f.kymo
+        [ "$status" = 2 ]
+    done
+    run kymo-featurize -w f.kymo
+    [ "$status" = 2 ]
+    run kymo-featurize c.kymo
+    [ "$status" = 2 ]
+}
