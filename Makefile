@@ -36,6 +36,9 @@ OPT_release := -O2 -g
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined
+# gcc's guess at what is uninitialized misses its aim in instrumented code.
+OPT_asan    += -Wno-maybe-uninitialized
+OPT_tsan    += -Wno-maybe-uninitialized
 OPT         := $(OPT_$(FLAVOUR))
 $(if $(OPT),,$(error FLAVOUR is release, asan or tsan, not "$(FLAVOUR)"))
 
