@@ -13,7 +13,7 @@ done
 for main in format/kymo.c $(printf '%s\n' $sources | grep -E '/kymo-[a-z]+\.c$'); do
     tool=$(basename "$main" .c)
     [ -e "${main%.c}.1" ] || complain "$main has no ${main%.c}.1"
-    [ -e "tests/cli/$tool.bats" ] || [ -e "tests/cli/${tool#kymo-}.bats" ] || complain "$tool has no tests/cli/$tool.bats"
+    grep -qE "$(sed 's/^kymo-/kymo("?[- ]|-)/' <<<"$tool")" tests/{cli,e2e}/*.bats || complain "$tool is run by no bats file"
     grep -q 'int main(' "$main" || complain "$main holds no main"
 done
 for file in $sources; do
