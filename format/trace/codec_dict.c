@@ -51,7 +51,8 @@ static int by_value(const void *a, const void *b)
 static void put_table(struct dict *d, struct kymo_buf *out)
 {
     uint64_t sorted[KYMO_DICT_VALUES_MAX];
-    for (uint32_t i = 0; i < d->k; i++)
+    sorted[0] = d->value[d->slot[0]];
+    for (uint32_t i = 1; i < d->k; i++)
         sorted[i] = d->value[d->slot[i]];
     qsort(sorted, d->k, sizeof(sorted[0]), by_value);
     kymo_buf_varint(out, d->k);

@@ -121,7 +121,7 @@ static kymo_status take_word(struct kymo_filter *f, const char *what, const char
                              size_t *n, int *is_quoted, struct kymo_err *err)
 {
     skip_space(f);
-    const char c = f->at < f->n_text ? f->text[f->at] : '\0';
+    const char c = f->text[f->at]; /* a NUL at the end */
     *is_quoted = c == '"' || c == '\'';
     if (*is_quoted)
         return take_quoted(f, out, n, err);
