@@ -78,3 +78,9 @@ turn() { # FILE BYTE: a byte becomes another
     run -0 bash -c "$(kymo check --help | sed -n 's/^  \(kymo check -q .*\)/\1/p')"
     [ "$output" = 'all good' ]
 }
+
+@test "the specification ends with the bytes of the golden file" {
+    "$BATS_TEST_DIRNAME/../golden/dump.sh" >dump
+    sed '1,/^<!-- golden -->$/d' "$BATS_TEST_DIRNAME/../../format/SPEC.md" >spec
+    cmp dump spec
+}
