@@ -29,7 +29,10 @@
 #define SAMPLE_ROWS 4096u /* silhouettes of more rows are taken on a seeded sample of so many */
 #define K_MAX_AUTO 24u    /* default end of the search */
 #define ROWS_A_STATE_MIN 2u /* -k auto tries no k with fewer training rows a state than this */
-#define SPREAD_FLOOR 0.5 /* least spread of a state for novelty, in spreads of the whole fit */
+/* Least spread of a state for novelty: in mean spreads of the states, and in that of all windows, so
+ * that a state of three like windows does not call the fourth one new. */
+#define SPREAD_FLOOR_STATES 0.5
+#define SPREAD_FLOOR_ALL 0.1
 #define TICK_NS 200000000ull
 
 static volatile sig_atomic_t stop_signal;
@@ -398,6 +401,19 @@ static kymo_status fit_all(struct job *j, uint64_t k, struct kymo_err *err)
 
 /* -- the model -------------------------------------------------------------------------------- */
 
+/* Root mean square distance of the training rows to their common mean. */
+static double total_spread(struct job *j)
+{
+    const size_t n = j->split.n_train, d = j->m.d;
+    double square = 0;
+    for (size_t c = 0; c < d; c++) {
+        double mean, sd;
+        kymo_mean_sd(n, j->Z + c, d, &mean, &sd);
+        square += sd * sd;
+    }
+    return sqrt(square);
+}
+
 static void fill_states(struct job *j)
 {
     struct kymo_model *m = &j->model;
@@ -419,7 +435,9 @@ static void fill_states(struct job *j)
         s->spread = s->size ? sqrt(sum[c] / (double)s->size) : 0;
         memcpy(s->centre, j->fit.C + c * d, d * sizeof(double));
     }
-    m->spread_floor = SPREAD_FLOOR * sqrt(j->fit.inertia / (double)n);
+    const double by_states = SPREAD_FLOOR_STATES * sqrt(j->fit.inertia / (double)n);
+    const double by_all = SPREAD_FLOOR_ALL * total_spread(j);
+    m->spread_floor = by_states > by_all ? by_states : by_all;
 }
 
 static kymo_status calibrate(struct job *j, struct kymo_err *err)

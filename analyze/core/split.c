@@ -48,10 +48,13 @@ static int same_series(const struct ref *a, const struct ref *b)
 static void mark_held(const struct kymo_matrix *m, const struct ref *r, double share,
                       uint8_t *held)
 {
+    /* Windows that overlap tell of each other: a block is at least two whole windows long. */
+    const size_t least = m->spec
+                             ? BLOCK_ROWS_MIN * (size_t)(m->spec->window_ns / m->spec->step_ns)
+                             : BLOCK_ROWS_MIN;
     size_t block = m->n / BLOCKS_WANTED;
-    block = block < BLOCK_ROWS_MIN   ? BLOCK_ROWS_MIN
-            : block > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX
-                                     : block;
+    block = block > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block;
+    block = block < least ? least : block;
     const size_t every = (size_t)(1 / share + 0.5);
     size_t begin = 0;
     for (size_t i = 0; i < m->n; i++) {

@@ -12,9 +12,10 @@ struct kymo_split {
 };
 
 /*
- * Hold out blocks of time: in each capture and entity, runs of consecutive windows of a fiftieth of
- * the whole (2 to 60), every 1/share-th of them. Windows that lost more than KYMO_LOST_MAX are in
- * neither part. Rows without facts count as one run.
+ * Hold out blocks of time: in each capture and entity, runs of consecutive windows of a two
+ * hundredth of the whole (2 to 60, and at least two windows' length), every 1/share-th of them.
+ * Windows that lost more than KYMO_LOST_MAX are in neither part. Rows without facts count as one
+ * run.
  *
  * share   0..0.5; 0 holds out nothing
  * marked  nonzero: rows that are not wholly inside a span are in neither part
