@@ -134,14 +134,16 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
     const u32 n_args = KYMO_INFO_N_ARGS(info);
     u32 at = KYMO_EVENT_CALL_FIXED + 8 * n_args;
     u64 arg[8] = {e->arg[0], e->arg[1], e->arg[2], e->arg[3], e->arg[4], e->arg[5], 0, 0};
-    const u32 path = KYMO_INFO_PATH(info), path2 = KYMO_INFO_PATH2(info), addr = KYMO_INFO_ADDR(info);
+    const u32 path = KYMO_INFO_PATH(info), path2 = KYMO_INFO_PATH2(info),
+              addr = KYMO_INFO_ADDR(info);
     char *base = (char *)e;
 
     if (addr) {
         const void *p = (const void *)arg[(addr - 1) & 7];
         u32 want = (u32)arg[KYMO_INFO_ADDRLEN(info)];
         if ((info & KYMO_INFO_LEN_POINTER) && p &&
-            bpf_probe_read_user(&want, sizeof(want), (const void *)arg[KYMO_INFO_ADDRLEN(info)]))
+            bpf_probe_read_user(&want, sizeof(want),
+                                (const void *)arg[KYMO_INFO_ADDRLEN(info)]))
             e->flags |= CALL_UNREAD;
         if (want > KYMO_ADDR_MAX)
             want = KYMO_ADDR_MAX;
@@ -156,7 +158,8 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
         return at + ((want + 7) & ~7u);
     }
     if (path && arg[(path - 1) & 7]) {
-        long n = bpf_probe_read_user_str(base + at, KYMO_STR_MAX, (const void *)arg[(path - 1) & 7]);
+        long n =
+            bpf_probe_read_user_str(base + at, KYMO_STR_MAX, (const void *)arg[(path - 1) & 7]);
         if (n > 0 && n <= KYMO_STR_MAX) {
             e->path_bytes = n - 1;
             at += ((u32)n + 7) & ~7u;
@@ -165,7 +168,8 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
         }
     }
     if (path2 && arg[(path2 - 1) & 7] && at <= KYMO_EVENT_CALL_FIXED + 48 + KYMO_STR_MAX) {
-        long n = bpf_probe_read_user_str(base + at, KYMO_STR_MAX, (const void *)arg[(path2 - 1) & 7]);
+        long n = bpf_probe_read_user_str(base + at, KYMO_STR_MAX,
+                                         (const void *)arg[(path2 - 1) & 7]);
         if (n > 0 && n <= KYMO_STR_MAX) {
             e->path2_bytes = n - 1;
             at += ((u32)n + 7) & ~7u;
@@ -185,8 +189,8 @@ struct call {
     u8 flags;
 };
 
-static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu, bool compat,
-                                   u64 now, const struct call *call)
+static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
+                                   bool compat, u64 now, const struct call *call)
 {
     struct kymo_event_call *e;
     u32 info = call->info, bytes;
@@ -234,7 +238,8 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
     const u32 tid = (u32)bpf_get_current_pid_tgid();
     struct kymo_slot *s = slot_of(tid);
     struct task_struct *t = bpf_get_current_task_btf();
-    struct call call = {.dur_ns = KYMO_DUR_UNKNOWN, .nr = (u32)id, .tid = tid, .flags = CALL_AT_ENTRY};
+    struct call call = {
+        .dur_ns = KYMO_DUR_UNKNOWN, .nr = (u32)id, .tid = tid, .flags = CALL_AT_ENTRY};
     struct kymo_ring_ctl *c;
     bool compat;
     u32 cpu;

@@ -145,7 +145,8 @@ static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *
     e->start_ns = BPF_CORE_READ(t, group_leader, start_boottime);
     e->exec_seq = 0;
     if (bpf_core_field_exists(t->self_exec_id))
-        bpf_core_read(&e->exec_seq, bpf_core_field_size(t->self_exec_id) == 4 ? 4 : 8, &t->self_exec_id);
+        bpf_core_read(&e->exec_seq, bpf_core_field_size(t->self_exec_id) == 4 ? 4 : 8,
+                      &t->self_exec_id);
     e->cgroup_id = cgroup_id_of(t);
     e->uid = BPF_CORE_READ(t, cred, uid.val);
     e->gid = BPF_CORE_READ(t, cred, gid.val);
@@ -153,7 +154,8 @@ static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *
 }
 
 /* Does any filter leave this task out? e is filled; state holds the slot's flags. */
-static __noinline bool task_chosen(const struct kymo_event_task *e, struct task_struct *t, u64 state)
+static __noinline bool task_chosen(const struct kymo_event_task *e, struct task_struct *t,
+                                   u64 state)
 {
     if (e->pid == whom.self_pid)
         return false;

@@ -68,7 +68,7 @@ struct kymo_event_call {
     KYMO_U8 has_addr;    /* the first string is a struct sockaddr */
     KYMO_U16 path_bytes; /* of the first string without its NUL; 0: none */
     KYMO_U16 path2_bytes;
-    KYMO_U64 arg[6];     /* n_args of them count; strings follow those */
+    KYMO_U64 arg[6]; /* n_args of them count; strings follow those */
 };
 #define KYMO_EVENT_CALL_FIXED 40u
 
@@ -124,17 +124,17 @@ enum {
 /* What the kernel side is told of a call, packed: see kymo_call_info(). */
 #define KYMO_CALLS_MAX 1024u
 #define KYMO_INFO_WANTED (1u << 3)
-#define KYMO_INFO_N_ARGS(i) ((i) & 7u)
-#define KYMO_INFO_PATH(i) ((i) >> 4 & 7u)  /* argument index + 1, 0 none */
+#define KYMO_INFO_N_ARGS(i) ((i)&7u)
+#define KYMO_INFO_PATH(i) ((i) >> 4 & 7u) /* argument index + 1, 0 none */
 #define KYMO_INFO_PATH2(i) ((i) >> 7 & 7u)
 #define KYMO_INFO_ADDR(i) ((i) >> 10 & 7u)
 #define KYMO_INFO_ADDRLEN(i) ((i) >> 13 & 7u)
 #define KYMO_INFO_LEN_POINTER (1u << 16)
-#define KYMO_INFO_STRINGS (0x1ff0u) /* any of path, path2, addr */
+#define KYMO_INFO_STRINGS (0x1ff0u)   /* any of path, path2, addr */
 #define KYMO_INFO_AT_ENTRY (1u << 17) /* exit, exit_group, rt_sigreturn */
 #define KYMO_INFO_FORKS (1u << 18)    /* clone, clone3, fork, vfork */
 #define KYMO_INFO_EXECS (1u << 19)
-#define KYMO_INFO_CREDS (1u << 20)    /* setuid and its family: the thread must be told anew */
+#define KYMO_INFO_CREDS (1u << 20) /* setuid and its family: the thread must be told anew */
 
 /* Whom to record; all given kinds must match, within a kind any. Lives in rodata. */
 #define KYMO_LIST_MAX 16u
@@ -143,16 +143,19 @@ struct kymo_whom {
     KYMO_U32 tree;     /* only members of the chosen process trees */
     KYMO_U32 n_uids, n_comms, n_cgroups;
     KYMO_U32 uid[KYMO_LIST_MAX];
-    KYMO_U32 comm_bytes[KYMO_LIST_MAX]; /* so many bytes are compared: 16 with the NUL, fewer for a prefix */
+    KYMO_U32 comm_bytes
+        [KYMO_LIST_MAX]; /* so many bytes are compared: 16 with the NUL, fewer for a prefix */
     char comm[KYMO_LIST_MAX][KYMO_COMM_BYTES];
     KYMO_U64 cgroup[KYMO_LIST_MAX]; /* or any below it */
 };
 
 _Static_assert(sizeof(struct kymo_event_head) == 16, "head");
 _Static_assert(sizeof(struct kymo_event_call) == 88, "call");
-_Static_assert(__builtin_offsetof(struct kymo_event_call, arg) == KYMO_EVENT_CALL_FIXED, "call arg");
+_Static_assert(__builtin_offsetof(struct kymo_event_call, arg) == KYMO_EVENT_CALL_FIXED,
+               "call arg");
 _Static_assert(sizeof(struct kymo_event_task) == 72, "task");
-_Static_assert(__builtin_offsetof(struct kymo_event_process, text) == KYMO_EVENT_PROCESS_FIXED, "process");
+_Static_assert(__builtin_offsetof(struct kymo_event_process, text) == KYMO_EVENT_PROCESS_FIXED,
+               "process");
 _Static_assert(sizeof(struct kymo_ring_ctl) == 256, "ctl");
 _Static_assert(__builtin_offsetof(struct kymo_ring_ctl, tail) == 128, "ctl tail");
 

@@ -25,7 +25,8 @@ struct callrows {
 
 static void *map_zeroed(size_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }
@@ -42,7 +43,8 @@ kymo_status callrows_open(struct callrows **out, uint32_t n_tids, struct kymo_er
     c->known = map_zeroed(n_tids * sizeof(*c->known));
     if (!c->task || !c->known) {
         callrows_close(c);
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for %u threads", n_tids);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for %u threads",
+                         n_tids);
     }
     *out = c;
     return KYMO_OK;
@@ -115,7 +117,8 @@ static uint32_t task_row(struct callrows *c, struct kymo_rows *r, struct task *t
         return row;
     r->lane[KYMO_SYSCALL_PID][row] = t->pid;
     r->lane[KYMO_SYSCALL_TID][row] = t->tid;
-    r->lane[KYMO_SYSCALL_COMM][row] = kymo_rows_intern(r, t->comm, strnlen(t->comm, sizeof(t->comm)));
+    r->lane[KYMO_SYSCALL_COMM][row] =
+        kymo_rows_intern(r, t->comm, strnlen(t->comm, sizeof(t->comm)));
     r->lane[KYMO_SYSCALL_CGROUP][row] = t->cgroup_id;
     r->lane[KYMO_SYSCALL_START][row] = t->start_ns;
     r->lane[KYMO_SYSCALL_EXECSEQ][row] = t->exec_seq;
@@ -152,11 +155,13 @@ struct texts {
 };
 
 /* The strings of a record; false when the chunk's dictionary is full. */
-static bool take_texts(struct kymo_rows *r, const struct kymo_event_call *e, size_t bytes, struct texts *t)
+static bool take_texts(struct kymo_rows *r, const struct kymo_event_call *e, size_t bytes,
+                       struct texts *t)
 {
     const size_t at = KYMO_EVENT_CALL_FIXED + 8u * e->head.n_args;
     const char *first = (const char *)e + at;
-    const size_t first_padded = e->has_addr ? (e->path_bytes + 7u) & ~7u : (e->path_bytes + 8u) & ~7u;
+    const size_t first_padded =
+        e->has_addr ? (e->path_bytes + 7u) & ~7u : (e->path_bytes + 8u) & ~7u;
     char text[ADDR_TEXT_MAX];
 
     memset(t, 0, sizeof(*t));
@@ -185,8 +190,8 @@ static void set(struct kymo_rows *r, uint32_t column, uint32_t i, bool present, 
     r->present[column][i] = present;
 }
 
-bool callrows_add(struct callrows *c, struct kymo_rows *r, const struct kymo_event_call *e, size_t bytes,
-                  uint32_t cpu, uint32_t flags)
+bool callrows_add(struct callrows *c, struct kymo_rows *r, const struct kymo_event_call *e,
+                  size_t bytes, uint32_t cpu, uint32_t flags)
 {
     struct task *t = callrows_task(c, e->head.tid);
     static struct task nobody;

@@ -22,7 +22,8 @@ struct task {
 
 struct callrows; /* owned */
 
-KYMO_MUST_USE kymo_status callrows_open(struct callrows **out, uint32_t n_tids, struct kymo_err *err);
+KYMO_MUST_USE kymo_status callrows_open(struct callrows **out, uint32_t n_tids,
+                                        struct kymo_err *err);
 void callrows_close(struct callrows *c);
 
 /* A fresh chunk begins: nothing is interned in it. */
@@ -37,8 +38,8 @@ size_t callrows_known(const struct callrows *c, const uint32_t **tids);
  * Append a call. bytes is the record's length, already checked against the ring; flags are added.
  * returns  false when the chunk's tasks, keys or strings are full: cut it and call again
  */
-bool callrows_add(struct callrows *c, struct kymo_rows *rows, const struct kymo_event_call *e, size_t bytes,
-                  uint32_t cpu, uint32_t flags);
+bool callrows_add(struct callrows *c, struct kymo_rows *rows, const struct kymo_event_call *e,
+                  size_t bytes, uint32_t cpu, uint32_t flags);
 
 /* Called at the first use of each (arch, nr) in the capture. */
 typedef void (*callrows_new_key)(void *ctx, uint32_t arch, uint32_t nr);

@@ -37,7 +37,8 @@ static bool mark_name(uint8_t *set, uint32_t arch, const char *name, uint8_t val
 static bool mark_word(struct callset *s, const char *word, uint8_t value)
 {
     const bool cls = *word == '@';
-    bool (*const mark)(uint8_t *, uint32_t, const char *, uint8_t) = cls ? mark_class : mark_name;
+    bool (*const mark)(uint8_t *, uint32_t, const char *, uint8_t) =
+        cls ? mark_class : mark_name;
     const bool native = mark(s->native, host_arch(), word + cls, value);
     const bool compat = mark(s->compat, host_arch_compat(), word + cls, value);
 
@@ -56,7 +57,8 @@ kymo_status callset_parse(struct callset *out, const char *text, struct kymo_err
         snprintf(word, sizeof(word), "%.*s", (int)(n < sizeof(word) ? n : sizeof(word) - 1), p);
         if (!mark_word(&s, word, !except))
             return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                             "--syscalls: '%s' is no system call here, nor a class like @net", word);
+                             "--syscalls: '%s' is no system call here, nor a class like @net",
+                             word);
         p += n + (p[n] == ',');
     }
     *out = s;

@@ -15,6 +15,7 @@ struct callset {
  * "openat,read,@net": names, @classes; "!futex,@time": all but these; NULL: all.
  * errors  EUSAGE, naming the word that is no call and no class
  */
-KYMO_MUST_USE kymo_status callset_parse(struct callset *out, const char *text, struct kymo_err *err);
+KYMO_MUST_USE kymo_status callset_parse(struct callset *out, const char *text,
+                                        struct kymo_err *err);
 
 #endif

@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "format/cli/cli.h"
 #include "record/control.h"
 #include "record/host.h"
 #include "record/spawn.h"
@@ -67,7 +66,8 @@ static kymo_status take_signals(struct capture *c, struct kymo_err *err)
     signal(SIGPIPE, SIG_IGN);
     c->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (c->signals < 0)
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot take signals: %s", strerror(errno));
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot take signals: %s",
+                         strerror(errno));
     return KYMO_OK;
 }
 
@@ -94,7 +94,8 @@ static kymo_status choose_trees(struct capture *c, struct kymo_err *err)
     for (int again = 0; again < 2; again++)
         for (size_t i = 0; i < c->o->n_tree; i++)
             if (!host_tree(c->o->tree[i], add_member, &m) && !again)
-                return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "-p %u: no such process", c->o->tree[i]);
+                return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "-p %u: no such process",
+                                 c->o->tree[i]);
     if (c->cmd_running)
         add_member(&m, (uint32_t)c->spawn.pid);
     return m.status;
@@ -144,8 +145,9 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     }
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
     /* No socket only means no marks: an empty container has no /run. */
-    if (control_open(&c->control, err))
-        kymo_cli_say("kymo-record", "marks are off: %s", err ? err->text : "no socket");
+    struct kymo_err deaf = {0};
+    if (control_open(&c->control, &deaf))
+        c->o->warn(deaf.text);
     KYMO_TRY(choose_trees(c, err));
     KYMO_TRY(session_attach(c->session, err));
     if (c->o->n_tree)
@@ -221,20 +223,19 @@ static void check_bounds(struct capture *c, uint64_t now)
 static void show_progress(struct capture *c, uint64_t now, bool last)
 {
     struct drain_totals t;
-    char bytes[32], rate[32];
 
     if (!c->o->progress || (!last && now - c->shown_ns < PROGRESS_EVERY_NS))
         return;
     drain_totals(c->drain, &t);
-    const double s = (double)(now - c->shown_ns) / 1e9;
-    fprintf(stderr, "\r\033[K");
-    if (!last)
-        fprintf(stderr, "%6.1f s  %s events/s  %" PRIu64 " lost  %s  ring %2.0f %%",
-                (double)(now - c->started_ns) / 1e9,
-                kymo_human_count(rate, sizeof(rate), (uint64_t)((double)c->taken_since_shown / (s > 0 ? s : 1))),
-                t.dropped, kymo_human_bytes(bytes, sizeof(bytes), outbox_bytes(c->outbox)),
-                100 * c->fill_since_shown);
-    fflush(stderr);
+    c->o->progress(&(struct capture_progress){
+        .elapsed_ns = now - c->started_ns,
+        .interval_ns = now - c->shown_ns,
+        .taken = c->taken_since_shown,
+        .dropped = t.dropped,
+        .written_bytes = outbox_bytes(c->outbox),
+        .ring_fill = c->fill_since_shown,
+        .last = last,
+    });
     c->shown_ns = now;
     c->taken_since_shown = 0;
     c->fill_since_shown = 0;
@@ -259,7 +260,9 @@ static void adapt_sleep(struct capture *c, double fill)
     const double factor = fill > 0 ? FILL_WANTED / fill : 2;
     const double next = (double)c->sleep_ns * (factor < 0.25 ? 0.25 : factor > 2 ? 2 : factor);
 
-    c->sleep_ns = next < SLEEP_NS_MIN ? SLEEP_NS_MIN : next > SLEEP_NS_MAX ? SLEEP_NS_MAX : (uint64_t)next;
+    c->sleep_ns = next < SLEEP_NS_MIN   ? SLEEP_NS_MIN
+                  : next > SLEEP_NS_MAX ? SLEEP_NS_MAX
+                                        : (uint64_t)next;
 }
 
 static kymo_status turn(struct capture *c, struct kymo_err *err)
@@ -331,7 +334,8 @@ static kymo_status finish(struct capture *c, struct kymo_err *err)
 
 static void release(struct capture *c, bool failed)
 {
-    if (c->cmd_running && failed) { /* it cannot be recorded, and may still wait for its start */
+    if (c->cmd_running &&
+        failed) { /* it cannot be recorded, and may still wait for its start */
         kill(c->spawn.pid, SIGKILL);
         waitpid(c->spawn.pid, NULL, 0);
     } else if (c->cmd_running) { /* the recording was stopped first: its command ends with it */
@@ -347,7 +351,8 @@ static void release(struct capture *c, bool failed)
     }
 }
 
-kymo_status capture_run(const struct capture_opts *o, struct capture_result *r, struct kymo_err *err)
+kymo_status capture_run(const struct capture_opts *o, struct capture_result *r,
+                        struct kymo_err *err)
 {
     struct capture c = {.o = o, .signals = -1};
     kymo_status s = start(&c, err);

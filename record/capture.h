@@ -6,21 +6,35 @@
 
 #include <stdbool.h>
 
-#include "record/session.h"
 #include "record/drain.h"
+#include "record/session.h"
+
+/* How it goes, since the last time this was told. */
+struct capture_progress {
+    uint64_t elapsed_ns;  /* since the start */
+    uint64_t interval_ns; /* since the last telling */
+    uint64_t taken;       /* records in that interval */
+    uint64_t dropped;     /* since the start */
+    uint64_t written_bytes;
+    double ring_fill; /* highest in that interval, 0..1 */
+    bool last;        /* the recording is over */
+};
 
 struct capture_opts {
     struct session_opts session;
-    int fd;                 /* output, borrowed */
-    const char *path;       /* for messages; "-" for stdout */
-    uint64_t duration_ns;   /* 0: until stopped */
-    uint64_t max_bytes;     /* stop when the file is that long; 0: no bound */
-    double min_free;        /* stop when the disk has less free, 0..1; 0: no bound */
-    const uint32_t *tree;   /* pids whose trees are recorded */
+    int fd;               /* output, borrowed */
+    const char *path;     /* for messages; "-" for stdout */
+    uint64_t duration_ns; /* 0: until stopped */
+    uint64_t max_bytes;   /* stop when the file is that long; 0: no bound */
+    double min_free;      /* stop when the disk has less free, 0..1; 0: no bound */
+    const uint32_t *tree; /* pids whose trees are recorded */
     size_t n_tree;
-    char *const *cmd;       /* argv of the command to run; NULL: none */
-    const char *what;       /* the command line, for the context table */
-    bool progress;          /* one line on stderr */
+    char *const *cmd; /* argv of the command to run; NULL: none */
+    const char *what; /* the command line, for the context table */
+    /* Told twice a second; NULL: nobody wants to know. */
+    void (*progress)(const struct capture_progress *p);
+    /* Something works less well than it could. */
+    void (*warn)(const char *text);
     int zstd_level;
 };
 
@@ -39,6 +53,7 @@ struct capture_result {
 };
 
 /* Record. The file is complete when KYMO_OK comes back, and readable whatever comes back. */
-KYMO_MUST_USE kymo_status capture_run(const struct capture_opts *o, struct capture_result *r, struct kymo_err *err);
+KYMO_MUST_USE kymo_status capture_run(const struct capture_opts *o, struct capture_result *r,
+                                      struct kymo_err *err);
 
 #endif

@@ -38,7 +38,8 @@ static int bind_in(struct control *c, const char *dir)
     if (mkdir(dir, 0755) && errno != EEXIST)
         return -1;
     c->at.sun_family = AF_UNIX;
-    const int n = snprintf(c->at.sun_path, sizeof(c->at.sun_path), "%s/record-%d.sock", dir, getpid());
+    const int n =
+        snprintf(c->at.sun_path, sizeof(c->at.sun_path), "%s/record-%d.sock", dir, getpid());
     if (n < 0 || (size_t)n >= sizeof(c->at.sun_path)) {
         errno = ENAMETOOLONG;
         return -1;
@@ -68,8 +69,8 @@ kymo_status control_open(struct control **out, struct kymo_err *err)
         const int e = errno;
         c->at.sun_path[0] = 0;
         control_close(c);
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "no control socket in /run/kymo or $XDG_RUNTIME_DIR: %s",
-                         strerror(e));
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "no control socket in /run/kymo or $XDG_RUNTIME_DIR: %s", strerror(e));
     }
     *out = c;
     return KYMO_OK;
@@ -112,7 +113,8 @@ static int parse_mark(char *packet, struct control_mark *m)
     m->name = save;
     if (!verb || strcmp(verb, "mark") != 0 || !m->kind || !ts || !dur || !m->name || !*m->name)
         return -1;
-    if (strcmp(m->kind, "point") != 0 && strcmp(m->kind, "begin") != 0 && strcmp(m->kind, "end") != 0)
+    if (strcmp(m->kind, "point") != 0 && strcmp(m->kind, "begin") != 0 &&
+        strcmp(m->kind, "end") != 0)
         return -1;
     m->ts_ns = strtoull(ts, NULL, 10);
     m->dur_ns = *dur == '-' ? CONTROL_DUR_NONE : strtoull(dur, NULL, 10);
@@ -177,7 +179,7 @@ static int reach(const char *path)
         errno = ENAMETOOLONG;
         return -1;
     }
-    strcpy(at.sun_path, path);
+    memcpy(at.sun_path, path, strlen(path) + 1);
     if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait))) {
         const int e = errno;
@@ -225,14 +227,17 @@ static kymo_status ask(int fd, const struct control_mark *m, struct kymo_err *er
 
     if (m->dur_ns != CONTROL_DUR_NONE)
         snprintf(dur, sizeof(dur), "%" PRIu64, m->dur_ns);
-    const int n = snprintf(packet, sizeof(packet), "mark\n%s\n%" PRIu64 "\n%s\n%s", m->kind, m->ts_ns, dur, m->name);
+    const int n = snprintf(packet, sizeof(packet), "mark\n%s\n%" PRIu64 "\n%s\n%s", m->kind,
+                           m->ts_ns, dur, m->name);
     if (n < 0 || (size_t)n >= sizeof(packet))
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "the name is too long");
     if (send(fd, packet, (size_t)n, MSG_NOSIGNAL) < 0)
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the recorder went away: %s", strerror(errno));
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the recorder went away: %s",
+                         strerror(errno));
     const ssize_t got = recv(fd, packet, sizeof(packet) - 1, 0);
     if (got <= 0)
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the recorder did not answer within %d s", ANSWER_WAIT_S);
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "the recorder did not answer within %d s", ANSWER_WAIT_S);
     packet[got] = 0;
     if (strcmp(packet, "ok") != 0)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "the recorder refused: %s", packet);
@@ -245,7 +250,8 @@ static kymo_status several(const struct found *f, struct kymo_err *err)
 
     for (size_t i = 0, at = 0; i < f->n && at < sizeof(pids) - 16; i++)
         at += (size_t)snprintf(pids + at, sizeof(pids) - at, " %d", f->pid[i]);
-    return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "several recorders run; choose one with --to:%s", pids);
+    return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                     "several recorders run; choose one with --to:%s", pids);
 }
 
 kymo_status control_send_mark(const struct control_mark *m, pid_t pid, struct kymo_err *err)

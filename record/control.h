@@ -47,6 +47,7 @@ void control_serve(struct control *c, control_take take, void *ctx);
  * errors  EHOST: no recorder runs; EUSAGE: several run and pid is 0 (their pids are in the message),
  *         or the recorder refused
  */
-KYMO_MUST_USE kymo_status control_send_mark(const struct control_mark *m, pid_t pid, struct kymo_err *err);
+KYMO_MUST_USE kymo_status control_send_mark(const struct control_mark *m, pid_t pid,
+                                            struct kymo_err *err);
 
 #endif

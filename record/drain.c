@@ -33,7 +33,8 @@ struct ring {
 
 struct process_account {
     uint64_t seen, filtered, dropped, stored, queue_dropped;
-    uint64_t reported_seen, reported_stored, reported_filtered, reported_dropped, reported_queue;
+    uint64_t reported_seen, reported_stored, reported_filtered, reported_dropped,
+        reported_queue;
 };
 
 struct drain {
@@ -109,8 +110,8 @@ void drain_clock(struct drain *d)
     kymo_rows_set(r, KYMO_CLOCK_REAL, i, host_real_ns());
 }
 
-void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name, uint64_t dur_ns, uint32_t uid,
-                uint32_t pid)
+void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name,
+                uint64_t dur_ns, uint32_t uid, uint32_t pid)
 {
     struct kymo_rows *r = small_rows(d, &KYMO_TABLE_MARK);
 
@@ -156,13 +157,14 @@ static void name_cgroup(struct drain *d, uint64_t id, uint32_t pid, uint64_t ts_
     const uint32_t i = kymo_rows_add(r);
     kymo_rows_set(r, KYMO_CGROUP_TS, i, ts_ns);
     kymo_rows_set(r, KYMO_CGROUP_ID, i, id);
-    kymo_rows_set_str(r, KYMO_CGROUP_PATH, i, path, host_cgroup_path(id, pid, path, sizeof(path)));
+    kymo_rows_set_str(r, KYMO_CGROUP_PATH, i, path,
+                      host_cgroup_path(id, pid, path, sizeof(path)));
 }
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
-static struct kymo_rows *add_process(struct drain *d, const struct kymo_event_task *t, const char *kind,
-                                     uint32_t *row)
+static struct kymo_rows *add_process(struct drain *d, const struct kymo_event_task *t,
+                                     const char *kind, uint32_t *row)
 {
     name_cgroup(d, t->cgroup_id, t->pid, t->head.ts_ns);
     struct kymo_rows *r = small_rows(d, &KYMO_TABLE_PROCESS);
@@ -185,22 +187,25 @@ static struct kymo_rows *add_process(struct drain *d, const struct kymo_event_ta
     return r;
 }
 
-static void set_exec(struct kymo_rows *r, uint32_t i, const char *exe, size_t exe_bytes, const char *argv,
-                     size_t argv_bytes)
+static void set_exec(struct kymo_rows *r, uint32_t i, const char *exe, size_t exe_bytes,
+                     const char *argv, size_t argv_bytes)
 {
     char line[2 * KYMO_ARGV_MAX];
 
     kymo_rows_set_str(r, KYMO_PROCESS_EXE, i, exe, exe_bytes);
-    kymo_rows_set_str(r, KYMO_PROCESS_ARGV, i, line, host_join_argv(argv, argv_bytes, line, sizeof(line)));
+    kymo_rows_set_str(r, KYMO_PROCESS_ARGV, i, line,
+                      host_join_argv(argv, argv_bytes, line, sizeof(line)));
 }
 
 void drain_process_event(struct drain *d, const struct kymo_event_process *e, size_t bytes)
 {
     const uint8_t kind = e->task.head.kind;
     uint32_t i;
-    struct kymo_rows *r =
-        add_process(d, &e->task,
-                    kind == KYMO_EVENT_FORK ? "fork" : kind == KYMO_EVENT_EXEC ? "exec" : "exit", &i);
+    struct kymo_rows *r = add_process(d, &e->task,
+                                      kind == KYMO_EVENT_FORK   ? "fork"
+                                      : kind == KYMO_EVENT_EXEC ? "exec"
+                                                                : "exit",
+                                      &i);
 
     if (!r) {
         d->process.queue_dropped++;
@@ -224,7 +229,8 @@ void drain_snapshot(struct drain *d, const struct kymo_event_task *t)
         return;
     struct kymo_rows *r = add_process(d, t, "snapshot", &i);
     if (r)
-        set_exec(r, i, exe, host_exe(t->pid, exe, sizeof(exe)), argv, host_argv(t->pid, argv, sizeof(argv)));
+        set_exec(r, i, exe, host_exe(t->pid, exe, sizeof(exe)), argv,
+                 host_argv(t->pid, argv, sizeof(argv)));
 }
 
 void drain_process_counts(struct drain *d, uint64_t seen, uint64_t filtered, uint64_t dropped)
@@ -245,7 +251,8 @@ static void cut_calls(struct drain *d)
     callrows_next_chunk(d->callrows);
 }
 
-static struct kymo_rows *loss_row(struct drain *d, uint64_t ts_ns, const char *source, uint32_t ring, uint32_t *row)
+static struct kymo_rows *loss_row(struct drain *d, uint64_t ts_ns, const char *source,
+                                  uint32_t ring, uint32_t *row)
 {
     struct kymo_rows *r = small_rows(d, &KYMO_TABLE_LOSS);
 
@@ -267,8 +274,10 @@ static void account_ring(struct drain *d, uint32_t n, uint64_t ts_ns, bool last)
     uint32_t i;
 
     memcpy(&now, ctl, sizeof(now));
-    const uint64_t filtered = now.filtered - was->filtered, full = now.dropped_ring - was->dropped_ring;
-    const uint64_t nested = now.dropped_nested - was->dropped_nested, unread = now.unread - was->unread;
+    const uint64_t filtered = now.filtered - was->filtered,
+                   full = now.dropped_ring - was->dropped_ring;
+    const uint64_t nested = now.dropped_nested - was->dropped_nested,
+                   unread = now.unread - was->unread;
     const uint64_t stored = ring->consumed - ring->queue_dropped;
     const uint64_t parts = stored + filtered + full + nested + ring->queue_dropped;
     const uint64_t seen = last ? now.seen - ring->reported_seen : parts;
@@ -302,9 +311,12 @@ static void account_processes(struct drain *d, uint64_t ts_ns, bool last)
 
     if (!r)
         return;
-    const uint64_t stored = p->stored - p->reported_stored, filtered = p->filtered - p->reported_filtered;
-    const uint64_t dropped = p->dropped - p->reported_dropped, queue = p->queue_dropped - p->reported_queue;
-    const uint64_t seen = last ? p->seen - p->reported_seen : stored + filtered + dropped + queue;
+    const uint64_t stored = p->stored - p->reported_stored,
+                   filtered = p->filtered - p->reported_filtered;
+    const uint64_t dropped = p->dropped - p->reported_dropped,
+                   queue = p->queue_dropped - p->reported_queue;
+    const uint64_t seen =
+        last ? p->seen - p->reported_seen : stored + filtered + dropped + queue;
     kymo_rows_set(r, KYMO_LOSS_SEEN, i, seen);
     kymo_rows_set(r, KYMO_LOSS_STORED, i, stored);
     kymo_rows_set(r, KYMO_LOSS_FILTERED, i, filtered);
@@ -412,7 +424,8 @@ static void take_task(struct drain *d, const struct kymo_event_task *e)
         name_cgroup(d, e->cgroup_id, e->pid, e->head.ts_ns);
 }
 
-static void take_call(struct drain *d, struct ring *r, const struct kymo_event_call *e, uint32_t cpu)
+static void take_call(struct drain *d, struct ring *r, const struct kymo_event_call *e,
+                      uint32_t cpu)
 {
     const bool late = e->head.ts_ns < d->last_seal_ns;
 
@@ -421,7 +434,8 @@ static void take_call(struct drain *d, struct ring *r, const struct kymo_event_c
     if (d->calls && kymo_rows_full(d->calls))
         cut_calls(d);
     for (int again = 0; d->calls && again < 2; again++) {
-        if (callrows_add(d->callrows, d->calls, e, e->head.bytes, cpu, late ? KYMO_CALL_LATE : 0))
+        if (callrows_add(d->callrows, d->calls, e, e->head.bytes, cpu,
+                         late ? KYMO_CALL_LATE : 0))
             return;
         cut_calls(d);
     }
@@ -435,13 +449,16 @@ static kymo_status take_record(struct drain *d, uint32_t n, struct kymo_err *err
     const uint32_t bytes = h->bytes;
 
     if (bytes < sizeof(*h) || bytes % 8 || bytes > r->end - r->pos)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, r->pos, "ring %u holds a record of %u bytes", n, bytes);
+        return KYMO_FAIL(err, KYMO_ECORRUPT, r->pos, "ring %u holds a record of %u bytes", n,
+                         bytes);
     if (h->kind == KYMO_EVENT_TASK && bytes == sizeof(struct kymo_event_task))
         take_task(d, (const void *)h);
-    else if (h->kind == KYMO_EVENT_CALL && bytes >= KYMO_EVENT_CALL_FIXED + 8u * h->n_args && h->n_args <= 6)
+    else if (h->kind == KYMO_EVENT_CALL && bytes >= KYMO_EVENT_CALL_FIXED + 8u * h->n_args &&
+             h->n_args <= 6)
         take_call(d, r, (const void *)h, n);
     else
-        return KYMO_FAIL(err, KYMO_ECORRUPT, r->pos, "ring %u holds a record of kind %u", n, h->kind);
+        return KYMO_FAIL(err, KYMO_ECORRUPT, r->pos, "ring %u holds a record of kind %u", n,
+                         h->kind);
     r->pos += bytes;
     if (r->pos - r->published >= TAIL_EVERY_BYTES)
         publish(d, n);
@@ -456,7 +473,8 @@ static bool should_wait(struct drain *d, double fill)
     return !d->calls && fill < 0.5;
 }
 
-static kymo_status merge(struct drain *d, uint64_t watermark_ns, double fill, uint32_t *taken, struct kymo_err *err)
+static kymo_status merge(struct drain *d, uint64_t watermark_ns, double fill, uint32_t *taken,
+                         struct kymo_err *err)
 {
     while (d->n_heap) {
         const uint32_t n = d->heap[0];
@@ -524,12 +542,15 @@ uint32_t drain_task_pid(const struct drain *d, uint32_t tid)
     return t && t->known ? t->pid : 0;
 }
 
-void drain_unfinished(struct drain *d, uint32_t tid, uint64_t entered_ns, uint64_t now_ns, uint64_t nr,
-                      const uint64_t arg[6])
+void drain_unfinished(struct drain *d, uint32_t tid, uint64_t entered_ns, uint64_t now_ns,
+                      uint64_t nr, const uint64_t arg[6])
 {
     const struct kymo_sysinfo *info = kymo_sysinfo(host_arch(), (uint32_t)nr);
     struct kymo_event_call e = {
-        .head = {.kind = KYMO_EVENT_CALL, .n_args = info ? info->n_args : 6, .tid = tid, .ts_ns = now_ns},
+        .head = {.kind = KYMO_EVENT_CALL,
+                 .n_args = info ? info->n_args : 6,
+                 .tid = tid,
+                 .ts_ns = now_ns},
         .dur_ns = now_ns - entered_ns,
         .nr = (uint16_t)nr,
         .flags = KYMO_CALL_UNFINISHED,
@@ -558,8 +579,8 @@ void drain_totals(struct drain *d, struct drain_totals *out)
 
 /* ---- open, close ---------------------------------------------------------------------------- */
 
-kymo_status drain_open(struct drain **out, const struct source *source, struct outbox *outbox, uint64_t now_ns,
-                       struct kymo_err *err)
+kymo_status drain_open(struct drain **out, const struct source *source, struct outbox *outbox,
+                       uint64_t now_ns, struct kymo_err *err)
 {
     struct drain *d = calloc(1, sizeof(*d));
 

@@ -22,9 +22,9 @@
 struct source {
     void *ctx;
     uint32_t n_rings;
-    uint64_t ring_bytes; /* of one */
+    uint64_t ring_bytes;  /* of one */
     uint64_t rings_bytes; /* memory of all, for the cost table */
-    uint32_t n_tids;     /* tids are below */
+    uint32_t n_tids;      /* tids are below */
     struct kymo_ring_ctl *(*ctl)(void *ctx, uint32_t ring);
     const uint8_t *(*record)(void *ctx, uint32_t ring, uint64_t pos);
 };
@@ -38,15 +38,17 @@ struct drain_totals {
     uint64_t started_ns; /* the capture's first moment */
 };
 
-KYMO_MUST_USE kymo_status drain_open(struct drain **out, const struct source *source, struct outbox *outbox,
-                                     uint64_t now_ns, struct kymo_err *err);
+KYMO_MUST_USE kymo_status drain_open(struct drain **out, const struct source *source,
+                                     struct outbox *outbox, uint64_t now_ns,
+                                     struct kymo_err *err);
 void drain_close(struct drain *d);
 
 /*
  * Take what the rings hold up to shortly before now, cut and seal what is due.
  * returns  records taken; errors: ECORRUPT when a ring breaks its own rules
  */
-KYMO_MUST_USE kymo_status drain_poll(struct drain *d, uint64_t now_ns, uint32_t *taken, struct kymo_err *err);
+KYMO_MUST_USE kymo_status drain_poll(struct drain *d, uint64_t now_ns, uint32_t *taken,
+                                     struct kymo_err *err);
 /* After the programs are gone: everything that is left. The last seal follows with drain_finish. */
 KYMO_MUST_USE kymo_status drain_rest(struct drain *d, struct kymo_err *err);
 /* The last seal, its account taken from the kernel's own counts. */
@@ -59,15 +61,15 @@ void drain_snapshot(struct drain *d, const struct kymo_event_task *t);
 void drain_fact(struct drain *d, const char *key, const char *value);
 void drain_clock(struct drain *d);
 /* kind: point, begin, end; dur_ns UINT64_MAX: none. */
-void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name, uint64_t dur_ns, uint32_t uid,
-                uint32_t pid);
+void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name,
+                uint64_t dur_ns, uint32_t uid, uint32_t pid);
 /* Counts of the process ring, cumulative, for its loss row. */
 void drain_process_counts(struct drain *d, uint64_t seen, uint64_t filtered, uint64_t dropped);
 /* Threads met so far, and a row for a call that one of them is still in. */
 size_t drain_tasks(const struct drain *d, const uint32_t **tids);
 uint32_t drain_task_pid(const struct drain *d, uint32_t tid);
-void drain_unfinished(struct drain *d, uint32_t tid, uint64_t entered_ns, uint64_t now_ns, uint64_t nr,
-                      const uint64_t arg[6]);
+void drain_unfinished(struct drain *d, uint32_t tid, uint64_t entered_ns, uint64_t now_ns,
+                      uint64_t nr, const uint64_t arg[6]);
 
 void drain_totals(struct drain *d, struct drain_totals *out);
 

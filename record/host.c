@@ -77,7 +77,8 @@ uint64_t host_own_rss_bytes(void)
     char buf[256];
     unsigned long long size, resident;
 
-    if (!host_read("/proc/self/statm", buf, sizeof(buf)) || sscanf(buf, "%llu %llu", &size, &resident) != 2)
+    if (!host_read("/proc/self/statm", buf, sizeof(buf)) ||
+        sscanf(buf, "%llu %llu", &size, &resident) != 2)
         return 0;
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
@@ -86,7 +87,9 @@ uint32_t host_pid_max(void)
 {
     char buf[32];
 
-    return host_read("/proc/sys/kernel/pid_max", buf, sizeof(buf)) ? (uint32_t)strtoul(buf, NULL, 10) : 32768;
+    return host_read("/proc/sys/kernel/pid_max", buf, sizeof(buf))
+               ? (uint32_t)strtoul(buf, NULL, 10)
+               : 32768;
 }
 
 /* ---- /proc ---------------------------------------------------------------------------------- */
@@ -128,7 +131,8 @@ size_t host_argv(uint32_t pid, char *buf, size_t cap)
 
     snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
     size_t n = host_read(path, buf, cap);
-    while (n > 1 && !buf[n - 1] && !buf[n - 2]) /* a process that renamed itself leaves a tail of zeros */
+    while (n > 1 && !buf[n - 1] &&
+           !buf[n - 2]) /* a process that renamed itself leaves a tail of zeros */
         n--;
     return n;
 }
@@ -150,8 +154,10 @@ static size_t put_quoted(char *out, size_t cap, const char *s, size_t n)
     out[at++] = '\'';
     for (size_t i = 0; i < n && at + 6 < cap; i++)
         if (s[i] == '\'') {
-            memcpy(out + at, "'\\''", 4);
-            at += 4;
+            out[at++] = '\'';
+            out[at++] = '\\';
+            out[at++] = '\'';
+            out[at++] = '\'';
         } else {
             out[at++] = s[i];
         }
@@ -188,7 +194,8 @@ bool host_blocked_call(uint32_t pid, uint32_t tid, uint64_t *nr, uint64_t arg[6]
     if (!host_read(path, buf, sizeof(buf)))
         return false;
     return sscanf(buf,
-                  "%" SCNu64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64,
+                  "%" SCNu64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64
+                  " 0x%" SCNx64 " 0x%" SCNx64,
                   nr, &arg[0], &arg[1], &arg[2], &arg[3], &arg[4], &arg[5]) == 7;
 }
 
@@ -329,7 +336,8 @@ static const struct cgroup_mounts *cgroup_mounts(void)
         if (!v2 && strcmp(e->mnt_type, "cgroup") != 0)
             continue;
         snprintf(mounts.m[mounts.n].path, sizeof(mounts.m[0].path), "%s", e->mnt_dir);
-        snprintf(mounts.m[mounts.n].controllers, sizeof(mounts.m[0].controllers), "%s", v2 ? "" : e->mnt_opts);
+        snprintf(mounts.m[mounts.n].controllers, sizeof(mounts.m[0].controllers), "%s",
+                 v2 ? "" : e->mnt_opts);
         mounts.n++;
     }
     endmntent(f);
@@ -356,7 +364,8 @@ uint64_t host_cgroup_id(const char *path)
             return inode_of("", path);
     }
     for (size_t i = 0; i < ms->n && !id; i++)
-        if (!*ms->m[i].controllers || strstr(ms->m[i].controllers, "memory") || strstr(ms->m[i].controllers, "pids"))
+        if (!*ms->m[i].controllers || strstr(ms->m[i].controllers, "memory") ||
+            strstr(ms->m[i].controllers, "pids"))
             id = inode_of(ms->m[i].path, path);
     return id;
 }
@@ -402,7 +411,8 @@ static int search_visit(const char *path, const struct stat *st, int type, struc
     if (type != FTW_D || (uint64_t)st->st_ino != search->id)
         return 0;
     const char *below = path + search->root_bytes;
-    search->found_bytes = (size_t)snprintf(search->buf, search->cap, "%s", *below ? below : "/");
+    search->found_bytes =
+        (size_t)snprintf(search->buf, search->cap, "%s", *below ? below : "/");
     return 1;
 }
 

@@ -37,7 +37,8 @@ static void print_json_text(const char *s)
 }
 
 /* One line: what was looked at, what was found, what to try. */
-static void tell(struct report *r, enum finding f, const char *what, const char *found, const char *remedy)
+static void tell(struct report *r, enum finding f, const char *what, const char *found,
+                 const char *remedy)
 {
     static const char *const words[] = {"ok", "less", "no"};
 
@@ -74,12 +75,13 @@ static void check_btf(struct report *r)
 {
     const bool there = !access("/sys/kernel/btf/vmlinux", R_OK);
 
-    tell(r, there ? FINE : FATAL, "type information", there ? "/sys/kernel/btf/vmlinux" : strerror(errno),
+    tell(r, there ? FINE : FATAL, "type information",
+         there ? "/sys/kernel/btf/vmlinux" : strerror(errno),
          "boot a kernel with CONFIG_DEBUG_INFO_BTF, and mount /sys");
 }
 
-static void check_capability(struct report *r, const char *name, cap_value_t cap, cap_value_t instead, enum finding f,
-                             const char *without)
+static void check_capability(struct report *r, const char *name, cap_value_t cap,
+                             cap_value_t instead, enum finding f, const char *without)
 {
     cap_flag_value_t has = CAP_CLEAR, has_instead = CAP_CLEAR;
     cap_t caps = cap_get_proc();
@@ -90,13 +92,17 @@ static void check_capability(struct report *r, const char *name, cap_value_t cap
         cap_free(caps);
     }
     const bool ok = has == CAP_SET || has_instead == CAP_SET;
-    tell(r, ok ? FINE : f, name, has == CAP_SET ? "held" : ok ? "implied by another one that is held" : "not held",
+    tell(r, ok ? FINE : f, name,
+         has == CAP_SET ? "held"
+         : ok           ? "implied by another one that is held"
+                        : "not held",
          without);
 }
 
 static void check_capabilities(struct report *r)
 {
-    check_capability(r, "CAP_BPF", CAP_BPF, CAP_SYS_ADMIN, FATAL, "run as root or with CAP_BPF and CAP_PERFMON");
+    check_capability(r, "CAP_BPF", CAP_BPF, CAP_SYS_ADMIN, FATAL,
+                     "run as root or with CAP_BPF and CAP_PERFMON");
     check_capability(r, "CAP_PERFMON", CAP_PERFMON, CAP_SYS_ADMIN, FATAL,
                      "run as root or with CAP_BPF and CAP_PERFMON");
     check_capability(r, "CAP_SYS_PTRACE", CAP_SYS_PTRACE, CAP_SYS_PTRACE, LESS,
@@ -108,7 +114,8 @@ static void check_namespace(struct report *r)
     struct stat st;
     const bool ours = !stat("/proc/self/ns/pid", &st) && st.st_ino == HOST_INIT_PID_NS_INO;
 
-    tell(r, ours ? FINE : FATAL, "pid namespace", ours ? "the host's own" : "one of a container",
+    tell(r, ours ? FINE : FATAL, "pid namespace",
+         ours ? "the host's own" : "one of a container",
          "record from the host, or share its pid namespace (--pid=host)");
 }
 
@@ -118,9 +125,11 @@ static void check_cgroups(struct report *r)
     const uint64_t id = host_cgroup_id("/");
 
     if (!id)
-        return tell(r, LESS, "cgroups", "no hierarchy is mounted", "cgroup ids are recorded without their paths");
+        return tell(r, LESS, "cgroups", "no hierarchy is mounted",
+                    "cgroup ids are recorded without their paths");
     host_cgroup_path(id, (uint32_t)getpid(), path, sizeof(path));
-    tell(r, FINE, "cgroups", access("/sys/fs/cgroup/cgroup.controllers", F_OK) ? "hybrid or v1" : "v2", "");
+    tell(r, FINE, "cgroups",
+         access("/sys/fs/cgroup/cgroup.controllers", F_OK) ? "hybrid or v1" : "v2", "");
 }
 
 static void check_control(struct report *r)
@@ -154,7 +163,8 @@ static void check_programs(struct report *r)
     if (!status)
         session_detach(s);
     session_close(s);
-    tell(r, status ? FATAL : FINE, "syscall and process", status ? err.text : "programs load and attach",
+    tell(r, status ? FATAL : FINE, "syscall and process",
+         status ? err.text : "programs load and attach",
          "mend the lines above that say no; then look at the kernel log");
 }
 
@@ -162,10 +172,11 @@ static void tell_blind_spots(const struct report *r)
 {
     if (r->json)
         return;
-    puts("\nwhat a recording cannot see, on any host:\n"
-         "  work submitted through io_uring (its setup and enter calls are seen)\n"
-         "  calls answered by the vDSO without the kernel: clock_gettime, gettimeofday, getcpu\n"
-         "  the contents of encrypted connections; payloads are not recorded at all");
+    puts(
+        "\nwhat a recording cannot see, on any host:\n"
+        "  work submitted through io_uring (its setup and enter calls are seen)\n"
+        "  calls answered by the vDSO without the kernel: clock_gettime, gettimeofday, getcpu\n"
+        "  the contents of encrypted connections; payloads are not recorded at all");
 }
 
 int main(int argc, char **argv)
@@ -200,6 +211,8 @@ int main(int argc, char **argv)
         puts("\n]");
     tell_blind_spots(&r);
     if (!r.json)
-        puts(r.any_fatal ? "\nthis host cannot be recorded as it is" : "\nthis host can be recorded");
-    return kymo_cli_finish(TOOL, NULL, KYMO_OK, NULL, r.any_fatal ? KYMO_EXIT_HOST : KYMO_EXIT_OK);
+        puts(r.any_fatal ? "\nthis host cannot be recorded as it is"
+                         : "\nthis host can be recorded");
+    return kymo_cli_finish(TOOL, NULL, KYMO_OK, NULL,
+                           r.any_fatal ? KYMO_EXIT_HOST : KYMO_EXIT_OK);
 }

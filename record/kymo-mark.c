@@ -17,20 +17,22 @@ int main(int argc, char **argv)
     uint64_t span_ns = 0, to = 0;
     bool begin = false, end = false;
     const struct kymo_opt rows[] = {
-        {KYMO_OPT_TIME, 0, "for", "TIME", "a span that begins now and lasts so long", &span_ns, 1,
-         SPAN_NS_MAX},
+        {KYMO_OPT_TIME, 0, "for", "TIME", "a span that begins now and lasts so long", &span_ns,
+         1, SPAN_NS_MAX},
         {KYMO_OPT_FLAG, 0, "begin", NULL, "a span begins", &begin, 0, 0},
         {KYMO_OPT_FLAG, 0, "end", NULL, "the span of this name ends", &end, 0, 0},
-        {KYMO_OPT_U64, 0, "to", "PID", "the recorder to tell, when several run", &to, 1, INT32_MAX},
+        {KYMO_OPT_U64, 0, "to", "PID", "the recorder to tell, when several run", &to, 1,
+         INT32_MAX},
     };
     const struct kymo_cli cli = {
         .tool = TOOL,
         .summary = "name a moment or a span in a running capture",
         .positional = "NAME",
         .positional_max = 1,
-        .examples = "  kymo mark deploy-42                 a moment\n"
-                    "  kymo mark backup --begin            a span, until kymo mark backup --end\n"
-                    "  kymo mark storm --for 30s           a span of known length\n",
+        .examples =
+            "  kymo mark deploy-42                 a moment\n"
+            "  kymo mark backup --begin            a span, until kymo mark backup --end\n"
+            "  kymo mark storm --for 30s           a span of known length\n",
         .opt = rows,
         .n_opt = KYMO_COUNT_OF(rows),
     };
@@ -48,7 +50,9 @@ int main(int argc, char **argv)
     if (!*name || strlen(name) > CONTROL_NAME_MAX || strpbrk(name, "\n\r"))
         return kymo_cli_usage(TOOL, "a NAME is 1 to %u bytes on one line", CONTROL_NAME_MAX);
     const struct control_mark m = {
-        .kind = begin ? "begin" : end ? "end" : "point",
+        .kind = begin ? "begin"
+                : end ? "end"
+                      : "point",
         .name = name,
         .ts_ns = now,
         .dur_ns = span_ns ? span_ns : CONTROL_DUR_NONE,

@@ -36,47 +36,133 @@ struct opts {
     char default_path[160];
 };
 
-#define OPTIONS(o)                                                                                                 \
-    {                                                                                                              \
-        {KYMO_OPT_GROUP, 0, NULL, NULL, "Output", NULL, 0, 0},                                                     \
-        {KYMO_OPT_STR, 'w', "write", "FILE",                                                                       \
-         "write the capture here, - for stdout (default: a new kymo-HOST-TIME.kymo, at most 1G)", &(o)->path, 0, 0}, \
-        {KYMO_OPT_FLAG, 0, "force", NULL, "replace an existing file", &(o)->force, 0, 0},                          \
-        {KYMO_OPT_BYTES, 0, "max-disk", "SIZE", "stop when the file is this long (default: 1G without -w)",        \
-         &(o)->max_bytes, 0, 0},                                                                                   \
-        {KYMO_OPT_SHARE, 0, "min-free", "SHARE", "stop when the disk has less free than this (default: 5%)",       \
-         &(o)->min_free, 0, 0},                                                                                    \
-        {KYMO_OPT_U64, 0, "level", "N", "zstd level of the chunks (default: 3)", &(o)->zstd_level, 1, 19},        \
-        {KYMO_OPT_GROUP, 0, NULL, NULL, "How long", NULL, 0, 0},                                                   \
-        {KYMO_OPT_TIME, 'd', "duration", "TIME", "stop after this time (default: at SIGINT or SIGTERM)",           \
-         &(o)->duration_ns, 0, 0},                                                                                 \
-        {KYMO_OPT_GROUP, 0, NULL, NULL, "Whom (all kinds given must match; within a kind any)", NULL, 0, 0},       \
-        {KYMO_OPT_FLAG, 'a', "all", NULL, "everything on this host but the recorder (default)", &(o)->everything,  \
-         0, 0},                                                                                                    \
-        {KYMO_OPT_LIST, 'p', "pid", "PID", "this process, its threads and all its children, now and later",        \
-         &(o)->pids, 0, 0},                                                                                        \
-        {KYMO_OPT_LIST, 'u', "user", "USER", "tasks of this user, a name or a number", &(o)->users, 0, 0},         \
-        {KYMO_OPT_LIST, 0, "cgroup", "PATH", "tasks in this cgroup or below it", &(o)->cgroups, 0, 0},             \
-        {KYMO_OPT_LIST, 0, "comm", "NAME", "tasks of this name; a trailing * matches any rest", &(o)->comms, 0,    \
-         0},                                                                                                       \
-        {KYMO_OPT_STR, 0, "syscalls", "SET", "these calls only: names and @classes; !SET: all but these",          \
-         &(o)->syscalls, 0, 0},                                                                                    \
-        {KYMO_OPT_GROUP, 0, NULL, NULL, "Behaviour", NULL, 0, 0},                                                  \
-        {KYMO_OPT_FLAG, 0, "pass-status", NULL, "exit with the status of the command after --",                    \
-         &(o)->pass_status, 0, 0},                                                                                 \
-        {KYMO_OPT_SHARE, 0, "max-loss", "SHARE", "exit 5 when a larger share of the events was lost (default: 100%)", \
-         &(o)->max_loss, 0, 0},                                                                                    \
-        {KYMO_OPT_BYTES, 0, "ring", "SIZE", "kernel ring of each CPU, 2M to 128M (default: 16M)",                  \
-         &(o)->ring_bytes, 2u << 20, 128u << 20},                                                                  \
-        {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no first line, no summary", &(o)->quiet, 0, 0},                       \
-        {KYMO_OPT_FLAG, 0, "no-progress", NULL, "no progress line on a terminal", &(o)->no_progress, 0, 0},        \
+#define OPTIONS(o)                                                                               \
+    {                                                                                            \
+        {KYMO_OPT_GROUP, 0, NULL, NULL, "Output", NULL, 0, 0},                                   \
+            {KYMO_OPT_STR,                                                                       \
+             'w',                                                                                \
+             "write",                                                                            \
+             "FILE",                                                                             \
+             "write the capture here, - for stdout (default: a new kymo-HOST-TIME.kymo, at "     \
+             "most 1G)",                                                                         \
+             &(o)->path,                                                                         \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_FLAG, 0, "force", NULL, "replace an existing file", &(o)->force, 0, 0},    \
+            {KYMO_OPT_BYTES,                                                                     \
+             0,                                                                                  \
+             "max-disk",                                                                         \
+             "SIZE",                                                                             \
+             "stop when the file is this long (default: 1G without -w)",                         \
+             &(o)->max_bytes,                                                                    \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_SHARE,                                                                     \
+             0,                                                                                  \
+             "min-free",                                                                         \
+             "SHARE",                                                                            \
+             "stop when the disk has less free than this (default: 5%)",                         \
+             &(o)->min_free,                                                                     \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_U64,     0, "level", "N", "zstd level of the chunks (default: 3)",         \
+             &(o)->zstd_level, 1, 19},                                                           \
+            {KYMO_OPT_GROUP, 0, NULL, NULL, "How long", NULL, 0, 0},                             \
+            {KYMO_OPT_TIME,                                                                      \
+             'd',                                                                                \
+             "duration",                                                                         \
+             "TIME",                                                                             \
+             "stop after this time (default: at SIGINT or SIGTERM)",                             \
+             &(o)->duration_ns,                                                                  \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_GROUP,                                                                     \
+             0,                                                                                  \
+             NULL,                                                                               \
+             NULL,                                                                               \
+             "Whom (all kinds given must match; within a kind any)",                             \
+             NULL,                                                                               \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_FLAG,                                                                      \
+             'a',                                                                                \
+             "all",                                                                              \
+             NULL,                                                                               \
+             "everything on this host but the recorder (default)",                               \
+             &(o)->everything,                                                                   \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_LIST,                                                                      \
+             'p',                                                                                \
+             "pid",                                                                              \
+             "PID",                                                                              \
+             "this process, its threads and all its children, now and later",                    \
+             &(o)->pids,                                                                         \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_LIST, 'u', "user", "USER", "tasks of this user, a name or a number",       \
+             &(o)->users,   0,   0},                                                             \
+            {KYMO_OPT_LIST, 0, "cgroup", "PATH", "tasks in this cgroup or below it",             \
+             &(o)->cgroups, 0, 0},                                                               \
+            {KYMO_OPT_LIST,                                                                      \
+             0,                                                                                  \
+             "comm",                                                                             \
+             "NAME",                                                                             \
+             "tasks of this name; a trailing * matches any rest",                                \
+             &(o)->comms,                                                                        \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_STR,                                                                       \
+             0,                                                                                  \
+             "syscalls",                                                                         \
+             "SET",                                                                              \
+             "these calls only: names and @classes; !SET: all but these",                        \
+             &(o)->syscalls,                                                                     \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_GROUP, 0, NULL, NULL, "Behaviour", NULL, 0, 0},                            \
+            {KYMO_OPT_FLAG,                                                                      \
+             0,                                                                                  \
+             "pass-status",                                                                      \
+             NULL,                                                                               \
+             "exit with the status of the command after --",                                     \
+             &(o)->pass_status,                                                                  \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_SHARE,                                                                     \
+             0,                                                                                  \
+             "max-loss",                                                                         \
+             "SHARE",                                                                            \
+             "exit 5 when a larger share of the events was lost (default: 100%)",                \
+             &(o)->max_loss,                                                                     \
+             0,                                                                                  \
+             0},                                                                                 \
+            {KYMO_OPT_BYTES,                                                                     \
+             0,                                                                                  \
+             "ring",                                                                             \
+             "SIZE",                                                                             \
+             "kernel ring of each CPU, 2M to 128M (default: 16M)",                               \
+             &(o)->ring_bytes,                                                                   \
+             2u << 20,                                                                           \
+             128u << 20},                                                                        \
+            {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no first line, no summary", &(o)->quiet, 0, 0}, \
+            {KYMO_OPT_FLAG,                                                                      \
+             0,                                                                                  \
+             "no-progress",                                                                      \
+             NULL,                                                                               \
+             "no progress line on a terminal",                                                   \
+             &(o)->no_progress,                                                                  \
+             0,                                                                                  \
+             0},                                                                                 \
     }
 
-static const char EXAMPLES[] = "  kymo record                                  everything, into a bounded file of its own name\n"
-                               "  kymo record -w deploy.kymo -d 5m             five minutes of the whole host\n"
-                               "  kymo record -w redis.kymo --comm 'redis*'    one service by name\n"
-                               "  kymo record -w build.kymo -- make -j4        one command and its children\n"
-                               "  kymo record -w - | kymo score -m prod.model.json -\n";
+static const char EXAMPLES[] =
+    "  kymo record                                  everything, into a bounded file of its own "
+    "name\n"
+    "  kymo record -w deploy.kymo -d 5m             five minutes of the whole host\n"
+    "  kymo record -w redis.kymo --comm 'redis*'    one service by name\n"
+    "  kymo record -w build.kymo -- make -j4        one command and its children\n"
+    "  kymo record -w - | kymo score -m prod.model.json -\n";
 
 /* ---- options to what the kernel side understands ---------------------------------------------- */
 
@@ -125,7 +211,9 @@ static int parse_comms(const struct opts *o, struct kymo_whom *w)
         const size_t star = strcspn(s, "*?[");
         const size_t n = star < KYMO_COMM_BYTES - 1 ? star : KYMO_COMM_BYTES - 1;
         if (!*s || (s[star] && strcmp(s + star, "*") != 0))
-            return kymo_cli_usage(TOOL, "--comm '%s': the kernel side knows whole names and a trailing * only", s);
+            return kymo_cli_usage(
+                TOOL, "--comm '%s': the kernel side knows whole names and a trailing * only",
+                s);
         memcpy(w->comm[w->n_comms], s, n);
         w->comm_bytes[w->n_comms++] = s[star] ? (uint32_t)n : KYMO_COMM_BYTES;
     }
@@ -145,10 +233,12 @@ static int parse_whom(const struct opts *o, struct kymo_whom *w)
             return kymo_cli_usage(TOOL, "-a and %s contradict each other", names[i]);
     }
     if (o->cmd && (o->everything || o->pids.n))
-        return kymo_cli_usage(TOOL, "a command after -- is what is recorded; leave out %s", o->pids.n ? "-p" : "-a");
+        return kymo_cli_usage(TOOL, "a command after -- is what is recorded; leave out %s",
+                              o->pids.n ? "-p" : "-a");
     w->self_pid = (uint32_t)getpid();
     w->tree = o->cmd || o->pids.n;
-    if ((e = parse_users(o, w)) != KYMO_CLI_GO_ON || (e = parse_cgroups(o, w)) != KYMO_CLI_GO_ON)
+    if ((e = parse_users(o, w)) != KYMO_CLI_GO_ON ||
+        (e = parse_cgroups(o, w)) != KYMO_CLI_GO_ON)
         return e;
     return parse_comms(o, w);
 }
@@ -185,12 +275,36 @@ static kymo_status open_output(int *fd, const struct opts *o, struct kymo_err *e
     }
     const bool there = !stat(o->path, &st);
     if (there && S_ISREG(st.st_mode) && !o->force)
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "%s exists; choose another name or use --force", o->path);
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "%s exists; choose another name or use --force", o->path);
     const int how = there && !S_ISREG(st.st_mode) ? 0 : there ? O_TRUNC : O_CREAT | O_EXCL;
     *fd = open(o->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | how, 0600);
     if (*fd < 0)
-        return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", o->path, strerror(errno));
+        return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", o->path,
+                         strerror(errno));
     return KYMO_OK;
+}
+
+/* One line that is written over; the summary takes its place. */
+static void show_progress(const struct capture_progress *p)
+{
+    char bytes[32], rate[32];
+    const double s = (double)p->interval_ns / 1e9;
+
+    fprintf(stderr, "\r\033[K");
+    if (!p->last)
+        fprintf(stderr, "%6.1f s  %s events/s  %" PRIu64 " lost  %s  ring %2.0f %%",
+                (double)p->elapsed_ns / 1e9,
+                kymo_human_count(rate, sizeof(rate),
+                                 (uint64_t)((double)p->taken / (s > 0 ? s : 1))),
+                p->dropped, kymo_human_bytes(bytes, sizeof(bytes), p->written_bytes),
+                100 * p->ring_fill);
+    fflush(stderr);
+}
+
+static void warn(const char *text)
+{
+    kymo_cli_say(TOOL, "marks are off: %s", text);
 }
 
 /* A start that failed leaves no empty file behind. */
@@ -204,19 +318,23 @@ static void remove_empty(const char *path)
 
 static void summarize(const struct opts *o, const struct capture_result *r)
 {
-    static const char *const why[] = {"stopped", "time is over", "the command ended", "its disk bound was reached"};
+    static const char *const why[] = {"stopped", "time is over", "the command ended",
+                                      "its disk bound was reached"};
     const double s = (double)r->elapsed_ns / 1e9;
     const uint64_t events = r->totals.stored;
     char count[32], lost[32], bytes[32], rss[32];
 
     if (o->quiet)
         return;
-    kymo_cli_say(TOOL, "%s events in %.1f s, %s lost, %s (%.2f bytes/event), recorder %.1f %% of a CPU, %s: %s; %s",
+    kymo_cli_say(TOOL,
+                 "%s events in %.1f s, %s lost, %s (%.2f bytes/event), recorder %.1f %% of a "
+                 "CPU, %s: %s; %s",
                  kymo_human_count(count, sizeof(count), events), s,
                  kymo_human_count(lost, sizeof(lost), r->totals.dropped),
-                 kymo_human_bytes(bytes, sizeof(bytes), r->bytes), events ? (double)r->bytes / (double)events : 0,
-                 100 * (double)r->cpu_ns / (double)r->elapsed_ns, kymo_human_bytes(rss, sizeof(rss), r->rss_bytes),
-                 why[r->end], o->path);
+                 kymo_human_bytes(bytes, sizeof(bytes), r->bytes),
+                 events ? (double)r->bytes / (double)events : 0,
+                 100 * (double)r->cpu_ns / (double)r->elapsed_ns,
+                 kymo_human_bytes(rss, sizeof(rss), r->rss_bytes), why[r->end], o->path);
 }
 
 static int verdict(const struct opts *o, const struct capture_result *r)
@@ -252,7 +370,9 @@ static int record(struct opts *o, const char *what)
     struct callset calls;
     uint32_t pid[KYMO_LIST_MAX];
     struct capture_opts c = {
-        .session = {.ring_bytes = o->ring_bytes, .wanted_native = calls.native, .wanted_compat = calls.compat},
+        .session = {.ring_bytes = o->ring_bytes,
+                    .wanted_native = calls.native,
+                    .wanted_compat = calls.compat},
         .path = o->path,
         .duration_ns = o->duration_ns,
         .max_bytes = o->max_bytes,
@@ -261,7 +381,9 @@ static int record(struct opts *o, const char *what)
         .n_tree = o->pids.n,
         .cmd = o->cmd,
         .what = what,
-        .progress = isatty(STDERR_FILENO) && !o->no_progress && !o->quiet,
+        .progress =
+            isatty(STDERR_FILENO) && !o->no_progress && !o->quiet ? show_progress : NULL,
+        .warn = warn,
         .zstd_level = (int)o->zstd_level,
     };
     int e = parse_whom(o, &c.session.whom);
@@ -274,8 +396,9 @@ static int record(struct opts *o, const char *what)
     if (s)
         return kymo_cli_finish(TOOL, NULL, s, &err, 0);
     if (!o->quiet && o->path == o->default_path)
-        kymo_cli_say(TOOL, "writing %s, at most %" PRIu64 " MiB, while %.0f %% of the disk stay free", o->path,
-                     o->max_bytes >> 20, 100 * o->min_free);
+        kymo_cli_say(TOOL,
+                     "writing %s, at most %" PRIu64 " MiB, while %.0f %% of the disk stay free",
+                     o->path, o->max_bytes >> 20, 100 * o->min_free);
     s = capture_run(&c, &r, &err);
     if (c.fd != STDOUT_FILENO && close(c.fd) && !s)
         s = KYMO_FAIL(&err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write: %s", strerror(errno));

@@ -108,7 +108,8 @@ static int start_thread(struct outbox *o)
     return e;
 }
 
-kymo_status outbox_open(struct outbox **out, int fd, const char *name, int zstd_level, struct kymo_err *err)
+kymo_status outbox_open(struct outbox **out, int fd, const char *name, int zstd_level,
+                        struct kymo_err *err)
 {
     struct outbox *o = calloc(1, sizeof(*o));
 
@@ -143,7 +144,8 @@ struct kymo_rows *outbox_take(struct outbox *o, const struct kymo_schema *schema
         make = true;
     }
     pthread_mutex_unlock(&o->lock);
-    const uint32_t cap_rows = schema == &KYMO_TABLE_SYSCALL ? OUTBOX_CALL_ROWS : OUTBOX_SMALL_ROWS;
+    const uint32_t cap_rows =
+        schema == &KYMO_TABLE_SYSCALL ? OUTBOX_CALL_ROWS : OUTBOX_SMALL_ROWS;
     if (make && kymo_rows_open(&rows, schema, cap_rows, NULL)) {
         pthread_mutex_lock(&o->lock);
         p->n_made--;

@@ -50,9 +50,9 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
     static const char *const at_entry[] = {"exit", "exit_group", "rt_sigreturn", "sigreturn"};
     static const char *const forks[] = {"clone", "clone3", "fork", "vfork"};
     static const char *const execs[] = {"execve", "execveat"};
-    static const char *const creds[] = {"setuid",    "setgid",   "setreuid",   "setregid",   "setresuid",
-                                        "setresgid", "setuid32", "setgid32",   "setreuid32", "setregid32",
-                                        "setresuid32", "setresgid32"};
+    static const char *const creds[] = {
+        "setuid",   "setgid",   "setreuid",   "setregid",   "setresuid",   "setresgid",
+        "setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32"};
     const struct kymo_sysinfo *i = kymo_sysinfo(arch, nr);
     uint32_t info = wanted ? KYMO_INFO_WANTED : 0;
 
@@ -78,9 +78,11 @@ static void set_call_info(struct syscall_bpf *calls, const struct session_opts *
 {
     for (uint32_t nr = 0; nr < KYMO_CALLS_MAX; nr++) {
         calls->rodata->call_info[0][nr] = pack_call_info(host_arch(), nr, o->wanted_native[nr]);
-        calls->rodata->call_info[1][nr] = pack_call_info(host_arch_compat(), nr, o->wanted_compat[nr]);
+        calls->rodata->call_info[1][nr] =
+            pack_call_info(host_arch_compat(), nr, o->wanted_compat[nr]);
     }
-    calls->rodata->call_info_unknown = 6 | (o->wanted_native[KYMO_CALLS_MAX - 1] ? KYMO_INFO_WANTED : 0);
+    calls->rodata->call_info_unknown =
+        6 | (o->wanted_native[KYMO_CALLS_MAX - 1] ? KYMO_INFO_WANTED : 0);
 }
 
 /* ---- open ----------------------------------------------------------------------------------- */
@@ -97,25 +99,28 @@ static kymo_status check_host(struct kymo_err *err)
     struct stat st;
 
     if (access("/sys/kernel/btf/vmlinux", R_OK))
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
-                         "this kernel shows no type information (/sys/kernel/btf/vmlinux: %s); it needs "
-                         "CONFIG_DEBUG_INFO_BTF, see kymo doctor",
-                         strerror(errno));
+        return KYMO_FAIL(
+            err, KYMO_EHOST, KYMO_NOWHERE,
+            "this kernel shows no type information (/sys/kernel/btf/vmlinux: %s); it needs "
+            "CONFIG_DEBUG_INFO_BTF, see kymo doctor",
+            strerror(errno));
     if (!stat("/proc/self/ns/pid", &st) && st.st_ino != HOST_INIT_PID_NS_INO)
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
-                         "this is not the host's own pid namespace; record from the host (or with --pid=host)");
+                         "this is not the host's own pid namespace; record from the host (or "
+                         "with --pid=host)");
     return KYMO_OK;
 }
 
 static kymo_status load_failed(int e, const char *what, struct kymo_err *err)
 {
     if (e == -EPERM || e == -EACCES)
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
-                         "the kernel refused to %s: permission denied; run as root or with CAP_BPF and "
-                         "CAP_PERFMON, see kymo doctor",
-                         what);
-    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the kernel refused to %s: %s; see kymo doctor", what,
-                     strerror(-e));
+        return KYMO_FAIL(
+            err, KYMO_EHOST, KYMO_NOWHERE,
+            "the kernel refused to %s: permission denied; run as root or with CAP_BPF and "
+            "CAP_PERFMON, see kymo doctor",
+            what);
+    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                     "the kernel refused to %s: %s; see kymo doctor", what, strerror(-e));
 }
 
 static uint32_t slices_for(uint64_t ring_bytes)
@@ -127,7 +132,8 @@ static uint32_t slices_for(uint64_t ring_bytes)
     return n;
 }
 
-static kymo_status load_calls(struct session *s, const struct session_opts *o, struct kymo_err *err)
+static kymo_status load_calls(struct session *s, const struct session_opts *o,
+                              struct kymo_err *err)
 {
     s->calls = syscall_bpf__open();
     if (!s->calls)
@@ -143,7 +149,8 @@ static kymo_status load_calls(struct session *s, const struct session_opts *o, s
 }
 
 /* The process programs keep the slots that the syscall programs read: one map for both. */
-static kymo_status load_process(struct session *s, const struct session_opts *o, struct kymo_err *err)
+static kymo_status load_process(struct session *s, const struct session_opts *o,
+                                struct kymo_err *err)
 {
     s->process = process_bpf__open();
     if (!s->process)
@@ -151,13 +158,15 @@ static kymo_status load_process(struct session *s, const struct session_opts *o,
     s->process->rodata->whom = o->whom;
     int e = bpf_map__reuse_fd(s->process->maps.slots, bpf_map__fd(s->calls->maps.slots));
     if (!e)
-        e = bpf_map__reuse_fd(s->process->maps.generation, bpf_map__fd(s->calls->maps.generation));
+        e = bpf_map__reuse_fd(s->process->maps.generation,
+                              bpf_map__fd(s->calls->maps.generation));
     if (!e)
         e = process_bpf__load(s->process);
     return e ? load_failed(e, "load the process programs", err) : KYMO_OK;
 }
 
-static kymo_status map_shared(uint8_t **out, size_t *bytes, int fd, size_t n, struct kymo_err *err)
+static kymo_status map_shared(uint8_t **out, size_t *bytes, int fd, size_t n,
+                              struct kymo_err *err)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -192,7 +201,8 @@ static kymo_status map_rings(struct session *s, struct kymo_err *err)
     return KYMO_OK;
 }
 
-static kymo_status session_load(struct session *s, const struct session_opts *o, struct kymo_err *err)
+static kymo_status session_load(struct session *s, const struct session_opts *o,
+                                struct kymo_err *err)
 {
     KYMO_TRY(check_host(err));
     KYMO_TRY(load_calls(s, o, err));
@@ -200,7 +210,8 @@ static kymo_status session_load(struct session *s, const struct session_opts *o,
     return map_rings(s, err);
 }
 
-kymo_status session_open(struct session **out, const struct session_opts *o, struct kymo_err *err)
+kymo_status session_open(struct session **out, const struct session_opts *o,
+                         struct kymo_err *err)
 {
     struct session *s = calloc(1, sizeof(*s));
 
@@ -290,7 +301,8 @@ struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu)
 
 const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos)
 {
-    const size_t slice = (size_t)cpu * s->n_slices + ((pos >> KYMO_SLICE_BITS) & (s->n_slices - 1));
+    const size_t slice =
+        (size_t)cpu * s->n_slices + ((pos >> KYMO_SLICE_BITS) & (s->n_slices - 1));
 
     return s->data + slice * s->slice_stride + (pos & (KYMO_SLICE_BYTES - 1));
 }
@@ -299,14 +311,17 @@ kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err 
 {
     struct kymo_slot slot = {.state = KYMO_SLOT_MEMBER};
 
-    if (tid >= s->n_slots || bpf_map_update_elem(bpf_map__fd(s->calls->maps.slots), &tid, &slot, BPF_ANY))
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot select thread %u: %s", tid, strerror(errno));
+    if (tid >= s->n_slots ||
+        bpf_map_update_elem(bpf_map__fd(s->calls->maps.slots), &tid, &slot, BPF_ANY))
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot select thread %u: %s", tid,
+                         strerror(errno));
     return KYMO_OK;
 }
 
 bool session_slot(const struct session *s, uint32_t tid, struct kymo_slot *out)
 {
-    return tid < s->n_slots && !bpf_map_lookup_elem(bpf_map__fd(s->calls->maps.slots), &tid, out);
+    return tid < s->n_slots &&
+           !bpf_map_lookup_elem(bpf_map__fd(s->calls->maps.slots), &tid, out);
 }
 
 uint32_t session_slots(const struct session *s)
@@ -328,7 +343,8 @@ void session_process_counts(const struct session *s, struct session_process_coun
     const uint32_t zero = 0;
 
     memset(out, 0, sizeof(*out));
-    if (per_cpu && !bpf_map_lookup_elem(bpf_map__fd(s->process->maps.process_counts), &zero, per_cpu))
+    if (per_cpu &&
+        !bpf_map_lookup_elem(bpf_map__fd(s->process->maps.process_counts), &zero, per_cpu))
         for (uint32_t c = 0; c < s->n_cpus; c++) {
             out->seen += per_cpu[c].seen;
             out->stored += per_cpu[c].stored;
@@ -338,7 +354,8 @@ void session_process_counts(const struct session *s, struct session_process_coun
     free(per_cpu);
 }
 
-kymo_status session_snapshot(struct session *s, session_task take, void *ctx, struct kymo_err *err)
+kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
+                             struct kymo_err *err)
 {
     if (!s->snapshot)
         s->snapshot = bpf_program__attach_iter(s->process->progs.snapshot, NULL);

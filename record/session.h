@@ -14,7 +14,8 @@ struct session; /* owned */
 struct session_opts {
     struct kymo_whom whom;
     uint64_t ring_bytes; /* a CPU; rounded up to a power of two of slices */
-    const uint8_t *wanted_native, *wanted_compat; /* [KYMO_CALLS_MAX] nonzero: record; borrowed for the call */
+    const uint8_t *wanted_native,
+        *wanted_compat; /* [KYMO_CALLS_MAX] nonzero: record; borrowed for the call */
 };
 
 /*
@@ -22,7 +23,8 @@ struct session_opts {
  *
  * errors  EHOST, with what is missing and what to try: no BTF, no permission, another pid namespace
  */
-KYMO_MUST_USE kymo_status session_open(struct session **out, const struct session_opts *o, struct kymo_err *err);
+KYMO_MUST_USE kymo_status session_open(struct session **out, const struct session_opts *o,
+                                       struct kymo_err *err);
 /* Attach: from now on calls and process events arrive. */
 KYMO_MUST_USE kymo_status session_attach(struct session *s, struct kymo_err *err);
 /* Detach and wait until no program runs any more; what lies in the rings stays readable. */
@@ -37,7 +39,8 @@ struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu);
 const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos);
 
 /* Make a thread a member of the chosen trees: it and its children are recorded. */
-KYMO_MUST_USE kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err *err);
+KYMO_MUST_USE kymo_status session_add_member(struct session *s, uint32_t tid,
+                                             struct kymo_err *err);
 
 /* The slot of a thread, for calls that are still running at the end; false when out of range. */
 bool session_slot(const struct session *s, uint32_t tid, struct kymo_slot *out);
@@ -56,6 +59,7 @@ uint64_t session_rings_bytes(const struct session *s);
 
 /* Each thread that exists now and is chosen, as struct kymo_event_task, to take(). */
 typedef void (*session_task)(void *ctx, const struct kymo_event_task *t);
-KYMO_MUST_USE kymo_status session_snapshot(struct session *s, session_task take, void *ctx, struct kymo_err *err);
+KYMO_MUST_USE kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
+                                           struct kymo_err *err);
 
 #endif

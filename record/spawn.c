@@ -20,7 +20,8 @@ static void become(int go, int failed, char *const *argv)
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (geteuid() != getuid() && (setresgid(getgid(), getgid(), getgid()) || setresuid(getuid(), getuid(), getuid())))
+    if (geteuid() != getuid() &&
+        (setresgid(getgid(), getgid(), getgid()) || setresuid(getuid(), getuid(), getuid())))
         goto fail;
     execvp(argv[0], argv);
 fail:
@@ -35,7 +36,8 @@ kymo_status spawn_prepare(struct spawn *s, char *const *argv, struct kymo_err *e
     int go[2], failed[2];
 
     if (pipe2(go, O_CLOEXEC))
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot make a pipe: %s", strerror(errno));
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot make a pipe: %s",
+                         strerror(errno));
     if (pipe2(failed, O_CLOEXEC)) {
         const int e = errno;
         close(go[0]), close(go[1]);
@@ -54,7 +56,8 @@ kymo_status spawn_prepare(struct spawn *s, char *const *argv, struct kymo_err *e
     if (s->pid > 0)
         return KYMO_OK;
     close(s->go), close(s->failed);
-    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot start %s: %s", argv[0], strerror(e));
+    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot start %s: %s", argv[0],
+                     strerror(e));
 }
 
 kymo_status spawn_go(struct spawn *s, const char *name, struct kymo_err *err)

@@ -16,7 +16,8 @@ struct spawn {
 };
 
 /* Fork; the child waits. */
-KYMO_MUST_USE kymo_status spawn_prepare(struct spawn *s, char *const *argv, struct kymo_err *err);
+KYMO_MUST_USE kymo_status spawn_prepare(struct spawn *s, char *const *argv,
+                                        struct kymo_err *err);
 /* Let it run. errors: EUSAGE when the command cannot be executed (the child is reaped) */
 KYMO_MUST_USE kymo_status spawn_go(struct spawn *s, const char *name, struct kymo_err *err);
 /* The exit status a shell would show for a wait status. */

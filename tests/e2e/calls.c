@@ -48,7 +48,8 @@ static void *thread_main(void *arg)
 
 static void odd(const char *self)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(1), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(1), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/kymo.sock"};
     struct stat st;
     pthread_t t;

@@ -88,13 +88,15 @@ static void task(struct fake *f, uint32_t ring, uint64_t ts, uint32_t tid, const
     f->ctl[ring].tasks++;
 }
 
-static void call(struct fake *f, uint32_t ring, uint64_t ts, uint32_t tid, uint16_t nr, int64_t ret)
+static void call(struct fake *f, uint32_t ring, uint64_t ts, uint32_t tid, uint16_t nr,
+                 int64_t ret)
 {
-    struct kymo_event_call e = {.head = {KYMO_EVENT_CALL_FIXED + 8, KYMO_EVENT_CALL, 1, tid, ts},
-                                .dur_ns = 7,
-                                .ret = ret,
-                                .nr = nr,
-                                .arg = {ts}};
+    struct kymo_event_call e = {
+        .head = {KYMO_EVENT_CALL_FIXED + 8, KYMO_EVENT_CALL, 1, tid, ts},
+        .dur_ns = 7,
+        .ret = ret,
+        .nr = nr,
+        .arg = {ts}};
     produce(f, ring, &e, e.head.bytes);
     f->ctl[ring].seen++;
     f->ctl[ring].stored++;
@@ -140,7 +142,8 @@ static void rings_are_merged_by_time(void **state)
     for (uint32_t i = 0; i < RINGS; i++)
         task(f, i, T0, i + 1, "t");
     for (uint64_t n = 0; n < 9999; n++)
-        call(f, (uint32_t)(n * 7 % 5 % RINGS), T0 + n * 1000, (uint32_t)(n * 7 % 5 % RINGS) + 1, 0, (int64_t)n);
+        call(f, (uint32_t)(n * 7 % 5 % RINGS), T0 + n * 1000, (uint32_t)(n * 7 % 5 % RINGS) + 1,
+             0, (int64_t)n);
     assert_int_equal(poll_at(f, T0 + S / 10), 9999 + RINGS);
     finish(f, T0 + S / 5);
 
@@ -273,14 +276,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(rings_are_merged_by_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_younger_than_the_watermark_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_younger_than_the_watermark_waits, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(each_second_is_sealed_even_when_idle, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_row_older_than_a_seal_is_flagged_and_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_account_closes_over_all_that_was_seen, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_loss_that_the_kernel_did_not_name_breaks_the_identity, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_record_that_breaks_the_ring_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_older_than_a_seal_is_flagged_and_counted, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_account_closes_over_all_that_was_seen, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_loss_that_the_kernel_did_not_name_breaks_the_identity,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_record_that_breaks_the_ring_is_refused, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(an_unknown_kind_of_record_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_call_unfinished_at_the_end_is_seen_and_stored_alike, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_call_unfinished_at_the_end_is_seen_and_stored_alike,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,8 +21,10 @@ static char text[ADDR_TEXT_MAX];
 static void internet_addresses_are_host_and_port(void **state)
 {
     (void)state;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(6379), .sin_addr = {htonl(0x7f000001)}};
-    struct sockaddr_in6 b = {.sin6_family = AF_INET6, .sin6_port = htons(80), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(6379), .sin_addr = {htonl(0x7f000001)}};
+    struct sockaddr_in6 b = {
+        .sin6_family = AF_INET6, .sin6_port = htons(80), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     addr_text((const uint8_t *)&a, sizeof(a), text);
     assert_string_equal(text, "inet:127.0.0.1:6379");
     addr_text((const uint8_t *)&b, sizeof(b), text);
