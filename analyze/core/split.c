@@ -114,7 +114,8 @@ kymo_status kymo_count_transitions(const struct kymo_matrix *m, const uint32_t *
         if (!same_series(&r[i - 1], &r[i]))
             continue;
         /* The next window begins at most one window after this one: a gap is no transition. */
-        if (r[i].row && r[i].row->start_ns > r[i - 1].row->start_ns + r[i - 1].row->dur_ns)
+        if (r[i].row && r[i - 1].row &&
+            r[i].row->start_ns > r[i - 1].row->start_ns + r[i - 1].row->dur_ns)
             continue;
         count[label[r[i - 1].i] * k + label[r[i].i]]++;
     }

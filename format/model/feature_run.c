@@ -233,7 +233,7 @@ static kymo_status grow_panes(struct kymo_feature_run *r, uint32_t want, struct 
     struct pane *p = calloc(cap, sizeof(*p));
     if (!p)
         return no_memory(err);
-    for (uint32_t i = 0; i < r->pane_n; i++)
+    for (uint32_t i = 0; r->pane_cap && i < r->pane_n; i++)
         p[(r->pane_first + i) % cap] = r->pane[(r->pane_first + i) % r->pane_cap];
     free(r->pane);
     r->pane = p;
@@ -443,7 +443,7 @@ static kymo_status window_entities(struct kymo_feature_run *r, uint64_t first,
     size_t n = 0, kept = 0;
     for (uint32_t i = 0; i < r->window_panes && first + i < r->pane_first + r->pane_n; i++)
         n += r->pane[(first + i) % r->pane_cap].n;
-    struct entity **e = calloc(n + 1, sizeof(*e));
+    struct entity **e = calloc(n + 1, sizeof(struct entity *));
     if (!e)
         return no_memory(err);
     n = 0;
@@ -452,7 +452,7 @@ static kymo_status window_entities(struct kymo_feature_run *r, uint64_t first,
         for (uint32_t j = 0; j < p->n; j++)
             e[n++] = &p->entity[j];
     }
-    qsort(e, n, sizeof(*e), by_entity_name);
+    qsort(e, n, sizeof(struct entity *), by_entity_name);
     for (size_t i = 0; i < n; i++)
         if (!kept || e[kept - 1]->key != e[i]->key)
             e[kept++] = e[i];

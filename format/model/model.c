@@ -335,12 +335,12 @@ static kymo_status check_columns(const struct kymo_model *m, const char *name,
 static kymo_status read_head(struct kymo_model *m, const json_t *doc, const char *name,
                              struct kymo_err *err)
 {
-    const char *schema, *seed;
+    const char *seed;
     uint64_t version;
     json_t *flag;
     const json_t *mark = json_object_get(doc, "schema");
     if (!json_is_object(doc) || !json_is_string(mark) ||
-        strcmp(schema = json_string_value(mark), KYMO_MODEL_SCHEMA) != 0)
+        strcmp(json_string_value(mark), KYMO_MODEL_SCHEMA) != 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
                          "%s is no kymo model; kymo kmeans writes one", name);
     KYMO_TRY(kymo_json_get_u64(doc, "version", name, &version, err));
