@@ -2,6 +2,9 @@
 #
 # make                    build everything into build/release
 # make check              install what is missing, build, run every test
+# make check-long         the same with the full counts of the sweeps (kills)
+# make bench-format       how fast and how small the format is, as RESULT lines
+# make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
 # make setup              install the Debian packages for all of it (setup.sh holds the list)
 # make asan | tsan        the same tree under a sanitizer, in build/asan or build/tsan
@@ -92,6 +95,7 @@ HELP_C  := $(wildcard tests/lib/*.c)
 SYNTH_C := $(wildcard datasets/*.c)
 FUZZ_C  := $(wildcard tests/fuzz/fuzz_*.c)
 READ_C  := $(wildcard tests/minread/*.c)
+BENCH_C := $(wildcard tests/bench/*.c)
 
 ifneq ($(RECORD_LACKS),)
 MAIN_C := $(filter-out record/%,$(MAIN_C))
@@ -109,14 +113,15 @@ UNIT  := $(TEST_C:tests/unit/%.c=$(B)/tests/%)
 REPLAY_FUZZ := $(if $(wildcard tests/fuzz/replay_main.c),$(FUZZ_C:tests/fuzz/%.c=$(B)/tests/replay_%))
 MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
+BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all unit check demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all unit check check-long bench-format golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(LIB) $(MAINS) $(SYNTH) left-out
-unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD)
+unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD) $(BENCH)
 
 left-out:
 	@$(if $(RECORD_LACKS),echo "left out: record/ and bpf/ for want of $(RECORD_LACKS); make setup installs them",:)
@@ -167,6 +172,9 @@ $(B)/tests/minread: $(call obj,$(READ_C))
 $(B)/datasets/%: $(B)/obj/datasets/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_TRACE))
+$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,$(LIBS_TRACE))
 
 # -- the kernel side ---------------------------------------------------------------------------
 
@@ -192,6 +200,15 @@ check:
 	$(MAKE) -j$(JOBS) all unit
 	$(MAKE) -j$(JOBS) FLAVOUR=asan unit
 	tests/run.sh
+
+check-long:
+	KYMO_KILLS=50 $(MAKE) check
+
+bench-format: $(B)/tests/bench_format
+	$<
+
+golden: all
+	tests/golden/make.sh
 
 demo:
 	./setup.sh build demo

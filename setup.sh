@@ -14,8 +14,8 @@ build="gcc make pkg-config
   clang llvm bpftool linux-libc-dev"
 check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev
-  redis-server redis-tools stress-ng procps util-linux xxd python3"
-demo="redis-server redis-tools stress-ng procps util-linux"
+  redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf zsh"
+demo="redis-server redis-tools stress-ng procps util-linux jq"
 
 [ $# -gt 0 ] || set -- build check demo
 wanted=

@@ -278,15 +278,18 @@ results() {
 }
 
 mkdir -p "$dir"
-for tool in redis-server redis-benchmark stress-ng jq; do
-	command -v $tool >/dev/null || die "$tool is missing: make setup installs it"
-done
-if kymo doctor >"$dir/doctor.txt"; then
+needs() {
+	for tool; do command -v "$tool" >/dev/null || die "$tool is missing: make setup installs it"; done
+}
+needs jq
+if kymo doctor >"$dir/doctor.txt" 2>&1; then
+	needs redis-server redis-benchmark stress-ng unshare nsenter
 	[ -n "$small" ] || echo "recording a redis-server on loopback for about two minutes ..."
 	record_all
 	[ -z "$small" ] || exit 0
 else
-	echo "this host cannot be recorded ($(grep -m1 '^no' "$dir/doctor.txt" | tr -s ' ')): going on with the real, small captures of datasets/tiny"
+	why=$(grep -m1 '^no' "$dir/doctor.txt" || tail -1 "$dir/doctor.txt")
+	echo "this host cannot be recorded ($(echo "$why" | tr -s ' ')): going on with the real, small captures of datasets/tiny"
 	take_tiny
 fi
 learn || die "learning failed, see $dir"
