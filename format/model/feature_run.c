@@ -1,125 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * feature_run.c: a capture's rows into panes, panes into windows.
+ * feature_run.c: a capture's rows into panes.
  */
+#include "format/model/feature_run.h"
+
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-#include "format/base/arena.h"
 #include "format/base/size.h"
-#include "format/model/feature_group.h"
 #include "format/trace/chunk.h"
 #include "format/trace/reader.h"
 #include "format/trace/sysname.h"
 
 /* Bounds of what a capture can make us hold. */
-#define ACC_BYTES_MAX ((size_t)2 << 30) /* all accumulators in flight */
-#define GAP_PANES_MAX 1000000u          /* a leap in time past this is damage, not idleness */
-#define PANES_MAX 1000000u              /* open at once, in a capture without seals */
-#define THREADS_MAX (1u << 20)          /* sequence states; past it all are forgotten */
+#define THREADS_MAX (1u << 20) /* sequence states; past it all are forgotten */
 #define SPANS_MAX 100000u
-#define ENTITY_NAME_MAX 384u
 
 const char *const kymo_feature_tables[] = {"syscall", "process", "mark",
                                            "loss",    "clock",   "cgroup"};
 const size_t kymo_feature_tables_n = KYMO_COUNT_OF(kymo_feature_tables);
-
-struct entity {
-    uint64_t key;
-    char *name; /* owned */
-    uint64_t events;
-    uint8_t *acc; /* owned, acc_bytes of the run */
-};
-
-/* The entities of one step of time. */
-struct pane {
-    struct entity *entity; /* [n] in order of appearance */
-    uint32_t n, cap;
-    uint32_t *slot; /* open addressing: index + 1 into entity, 0 free */
-    uint32_t slots;
-    uint64_t seen, dropped; /* by the loss rows that reach into it */
-};
-
-struct cgroup_name {
-    uint64_t id;
-    char *path; /* owned */
-};
-
-struct open_mark {
-    char *name; /* arena */
-    uint64_t start_ns;
-};
-
-struct kymo_feature_run {
-    const struct kymo_feature_spec *spec;
-    uint32_t capture;
-    struct kymo_arena *arena;
-    kymo_window_fn fn;
-    void *ctx;
-
-    size_t n_groups, acc_bytes;
-    const struct kymo_feature_group *group[32];
-    size_t at[32];  /* of the group's memory in an accumulator */
-    uint8_t *trash; /* accumulator of rows that belong to no open window */
-    uint8_t *merged;
-    double *x;
-
-    uint64_t step_ns;
-    uint32_t window_panes;
-    int has_origin;
-    uint64_t origin_ns, end_ns, seal_ns;
-    struct pane *pane; /* ring of panes first..first+n-1 */
-    uint32_t pane_cap, pane_n;
-    uint64_t pane_first;
-    size_t in_flight_bytes;
-
-    struct kymo_thread_state *thread; /* open addressing by key */
-    uint32_t thread_slots, thread_n;
-
-    struct cgroup_name *cgroup;
-    size_t cgroup_n, cgroup_cap;
-
-    struct kymo_span *span; /* arena-backed names; array owned */
-    size_t span_n, span_cap;
-    struct open_mark *begun;
-    size_t begun_n, begun_cap;
-
-    int has_clock;
-    uint64_t clock_ns, clock_real_ns;
-    XXH3_state_t *hash;
-    struct kymo_capture_facts facts;
-
-    /* scratch, a chunk long */
-    uint8_t **row_acc;
-    uint32_t *task_thread, *task_pane_gen;
-    struct entity_ref {
-        uint64_t key;
-        uint32_t entity; /* in the current pane */
-    } * task_entity;
-    struct kymo_call_kind *kind;
-    uint32_t gen;
-};
-
-static kymo_status no_memory(struct kymo_err *err)
-{
-    return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for features");
-}
-
-/* Grow an owned array so that one more fits; 0 when there is no memory. */
-static int make_room(void **p, size_t *cap, size_t n, size_t item_bytes)
-{
-    if (n < *cap)
-        return 1;
-    const size_t more = *cap ? *cap * 2 : 16;
-    void *q = realloc(*p, more * item_bytes);
-    if (!q)
-        return 0;
-    *p = q;
-    *cap = more;
-    return 1;
-}
 
 kymo_status kymo_feature_open(struct kymo_feature_run **out,
                               const struct kymo_feature_spec *spec, uint32_t capture,
@@ -128,7 +27,7 @@ kymo_status kymo_feature_open(struct kymo_feature_run **out,
 {
     struct kymo_feature_run *r = calloc(1, sizeof(*r));
     if (!r)
-        return no_memory(err);
+        return kymo_feature_no_memory(err);
     r->spec = spec;
     r->capture = capture;
     r->arena = arena;
@@ -154,31 +53,11 @@ kymo_status kymo_feature_open(struct kymo_feature_run **out,
     if (!r->trash || !r->merged || !r->x || !r->row_acc || !r->task_thread ||
         !r->task_pane_gen || !r->task_entity || !r->kind || !r->hash) {
         kymo_feature_close(r);
-        return no_memory(err);
+        return kymo_feature_no_memory(err);
     }
     XXH3_64bits_reset(r->hash);
     *out = r;
     return KYMO_OK;
-}
-
-static void release_acc(struct kymo_feature_run *r, uint8_t *acc)
-{
-    for (size_t g = 0; g < r->n_groups; g++)
-        if (r->group[g]->release)
-            r->group[g]->release(acc + r->at[g]);
-}
-
-static void release_pane(struct kymo_feature_run *r, struct pane *p)
-{
-    for (uint32_t i = 0; i < p->n; i++) {
-        release_acc(r, p->entity[i].acc);
-        free(p->entity[i].acc);
-        free(p->entity[i].name);
-        r->in_flight_bytes -= r->acc_bytes;
-    }
-    free(p->entity);
-    free(p->slot);
-    memset(p, 0, sizeof(*p));
 }
 
 void kymo_feature_close(struct kymo_feature_run *r)
@@ -186,9 +65,9 @@ void kymo_feature_close(struct kymo_feature_run *r)
     if (!r)
         return;
     for (uint32_t i = 0; i < r->pane_n; i++)
-        release_pane(r, &r->pane[(r->pane_first + i) % r->pane_cap]);
+        kymo_pane_release(r, &r->pane[(r->pane_first + i) % r->pane_cap]);
     if (r->trash)
-        release_acc(r, r->trash);
+        kymo_acc_release(r, r->trash);
     for (size_t i = 0; i < r->cgroup_n; i++)
         free(r->cgroup[i].path);
     XXH3_freeState(r->hash);
@@ -206,324 +85,6 @@ void kymo_feature_close(struct kymo_feature_run *r)
     free(r->task_entity);
     free(r->kind);
     free(r);
-}
-
-/* -- panes ------------------------------------------------------------------------------------ */
-
-static void set_origin(struct kymo_feature_run *r, uint64_t ts)
-{
-    if (r->has_origin)
-        return;
-    r->has_origin = 1;
-    r->origin_ns = r->end_ns = r->seal_ns = ts;
-    r->facts.first_ns = ts;
-}
-
-/* Rows before the origin (of a table written later) count in the first pane. */
-static uint64_t pane_of(const struct kymo_feature_run *r, uint64_t ts)
-{
-    return ts <= r->origin_ns ? 0 : (ts - r->origin_ns) / r->step_ns;
-}
-
-static kymo_status grow_panes(struct kymo_feature_run *r, uint32_t want, struct kymo_err *err)
-{
-    uint32_t cap = r->pane_cap ? r->pane_cap : 16;
-    while (cap < want)
-        cap *= 2;
-    struct pane *p = calloc(cap, sizeof(*p));
-    if (!p)
-        return no_memory(err);
-    for (uint32_t i = 0; r->pane_cap && i < r->pane_n; i++)
-        p[(r->pane_first + i) % cap] = r->pane[(r->pane_first + i) % r->pane_cap];
-    free(r->pane);
-    r->pane = p;
-    r->pane_cap = cap;
-    return KYMO_OK;
-}
-
-/* The pane of this index, opened with all before it; NULL in *out: it has closed already. */
-static kymo_status get_pane(struct kymo_feature_run *r, uint64_t index, uint64_t at_bytes,
-                            struct pane **out, struct kymo_err *err)
-{
-    *out = NULL;
-    if (index < r->pane_first)
-        return KYMO_OK;
-    const uint64_t open = index - r->pane_first + 1;
-    if (open > PANES_MAX || open > (uint64_t)r->pane_n + GAP_PANES_MAX)
-        return KYMO_FAIL(err, KYMO_ELIMIT, at_bytes,
-                         "time leaps %" PRIu64 " steps with no seal; use a longer --step",
-                         open);
-    if (open > r->pane_cap)
-        KYMO_TRY(grow_panes(r, (uint32_t)open, err));
-    if (open > r->pane_n)
-        r->pane_n = (uint32_t)open;
-    *out = &r->pane[index % r->pane_cap];
-    return KYMO_OK;
-}
-
-static kymo_status rehash_pane(struct pane *p, struct kymo_err *err)
-{
-    const uint32_t slots = p->slots ? p->slots * 2 : 8;
-    uint32_t *slot = calloc(slots, sizeof(*slot));
-    if (!slot)
-        return no_memory(err);
-    for (uint32_t i = 0; i < p->n; i++) {
-        uint32_t at = (uint32_t)kymo_mix64(p->entity[i].key) & (slots - 1);
-        while (slot[at])
-            at = (at + 1) & (slots - 1);
-        slot[at] = i + 1;
-    }
-    free(p->slot);
-    p->slot = slot;
-    p->slots = slots;
-    return KYMO_OK;
-}
-
-/* Slot of a key in the pane: holds index + 1, or 0 where it would go. */
-static uint32_t *find_slot(struct pane *p, uint64_t key)
-{
-    uint32_t at = (uint32_t)kymo_mix64(key) & (p->slots - 1);
-    while (p->slot[at] && p->entity[p->slot[at] - 1].key != key)
-        at = (at + 1) & (p->slots - 1);
-    return &p->slot[at];
-}
-
-static kymo_status add_entity(struct kymo_feature_run *r, struct pane *p, uint64_t key,
-                              const char *name, uint32_t *index, struct kymo_err *err)
-{
-    if (r->in_flight_bytes + r->acc_bytes > ACC_BYTES_MAX)
-        return KYMO_FAIL(
-            err, KYMO_ELIMIT, KYMO_NOWHERE,
-            "windows in flight pass %zu MiB; use a coarser --by, or a capture with seals",
-            ACC_BYTES_MAX >> 20);
-    size_t cap = p->cap;
-    if (!make_room((void **)&p->entity, &cap, p->n, sizeof(*p->entity)))
-        return no_memory(err);
-    p->cap = (uint32_t)cap;
-    struct entity e = {.key = key, .name = strdup(name), .acc = calloc(1, r->acc_bytes)};
-    if (!e.name || !e.acc) {
-        free(e.name);
-        free(e.acc);
-        return no_memory(err);
-    }
-    r->in_flight_bytes += r->acc_bytes;
-    p->entity[p->n] = e;
-    *index = p->n++;
-    return KYMO_OK;
-}
-
-/* Whose row it is, and under which name; the name is only made where the entity is new. */
-struct who {
-    uint64_t key;
-    uint64_t pid, start_ns, execseq, cgroup;
-    const char *comm;
-    size_t comm_bytes;
-};
-
-static const char *cgroup_path(const struct kymo_feature_run *r, uint64_t id)
-{
-    for (size_t i = r->cgroup_n; i-- > 0;)
-        if (r->cgroup[i].id == id)
-            return r->cgroup[i].path;
-    return NULL;
-}
-
-static void name_entity(const struct kymo_feature_run *r, const struct who *w, char *out)
-{
-    const int comm = w->comm_bytes < 64 ? (int)w->comm_bytes : 64;
-    const char *path;
-    switch (r->spec->by) {
-    case KYMO_BY_CGROUP:
-        path = cgroup_path(r, w->cgroup);
-        if (path && *path)
-            snprintf(out, ENTITY_NAME_MAX, "%s", path);
-        else
-            snprintf(out, ENTITY_NAME_MAX, "cgroup %" PRIu64, w->cgroup);
-        return;
-    case KYMO_BY_COMM:
-        snprintf(out, ENTITY_NAME_MAX, "%.*s", comm, w->comm);
-        return;
-    case KYMO_BY_PROCESS:
-        snprintf(out, ENTITY_NAME_MAX, "%.*s %" PRIu64 ".%" PRIu64 ".%" PRIu64, comm, w->comm,
-                 w->pid, w->start_ns, w->execseq);
-        return;
-    default:
-        snprintf(out, ENTITY_NAME_MAX, "host");
-    }
-}
-
-static void key_of(const struct kymo_feature_run *r, struct who *w)
-{
-    switch (r->spec->by) {
-    case KYMO_BY_CGROUP:
-        w->key = w->cgroup;
-        return;
-    case KYMO_BY_COMM:
-        w->key = XXH3_64bits(w->comm, w->comm_bytes);
-        return;
-    case KYMO_BY_PROCESS:
-        w->key = kymo_mix64(kymo_mix64(w->pid) ^ w->start_ns) + w->execseq;
-        return;
-    default:
-        w->key = 0;
-    }
-}
-
-static kymo_status get_entity(struct kymo_feature_run *r, struct pane *p, const struct who *w,
-                              uint32_t *index, struct kymo_err *err)
-{
-    if (p->n >= p->slots - p->slots / 4)
-        KYMO_TRY(rehash_pane(p, err));
-    uint32_t *slot = find_slot(p, w->key);
-    if (!*slot) {
-        char name[ENTITY_NAME_MAX];
-        uint32_t i;
-        name_entity(r, w, name);
-        KYMO_TRY(add_entity(r, p, w->key, name, &i, err));
-        *slot = i + 1;
-    }
-    *index = *slot - 1;
-    return KYMO_OK;
-}
-
-/* -- windows out ------------------------------------------------------------------------------ */
-
-static int by_entity_name(const void *a, const void *b)
-{
-    const struct entity *x = *(struct entity *const *)a, *y = *(struct entity *const *)b;
-    const int c = strcmp(x->name, y->name);
-    return c ? c : (x->key > y->key) - (x->key < y->key);
-}
-
-static kymo_status emit(struct kymo_feature_run *r, uint64_t start_ns, uint64_t dur_ns,
-                        double lost, const char *entity, uint64_t events, const uint8_t *acc,
-                        struct kymo_err *err)
-{
-    const double seconds = (double)dur_ns / 1e9;
-    double *x = r->x;
-    for (size_t g = 0; g < r->n_groups; g++) {
-        r->group[g]->finish(acc + r->at[g], seconds, x);
-        x += r->group[g]->n_columns;
-    }
-    const uint64_t end_ns = start_ns + dur_ns;
-    const struct kymo_window w = {
-        .start_ns = start_ns,
-        .dur_ns = dur_ns,
-        .real_ns = r->has_clock ? r->clock_real_ns + (end_ns - r->clock_ns) : 0,
-        .events = events,
-        .lost = lost,
-        .capture = r->capture,
-        .entity = entity,
-        .x = r->x,
-    };
-    r->facts.windows++;
-    return r->fn(r->ctx, &w, err);
-}
-
-/* The entity of this key in all panes of the window, merged into r->merged. */
-static uint64_t merge_entity(struct kymo_feature_run *r, uint64_t first, uint64_t key)
-{
-    uint64_t events = 0;
-    for (uint32_t i = 0; i < r->window_panes && first + i < r->pane_first + r->pane_n; i++) {
-        struct pane *p = &r->pane[(first + i) % r->pane_cap];
-        const uint32_t slot = p->slots ? *find_slot(p, key) : 0;
-        if (!slot)
-            continue;
-        events += p->entity[slot - 1].events;
-        for (size_t g = 0; g < r->n_groups; g++)
-            r->group[g]->merge(r->merged + r->at[g], p->entity[slot - 1].acc + r->at[g]);
-    }
-    return events;
-}
-
-/* Entities of a window in order of their names, each once; owned array. */
-static kymo_status window_entities(struct kymo_feature_run *r, uint64_t first,
-                                   struct entity ***out, size_t *n_out, struct kymo_err *err)
-{
-    size_t n = 0, kept = 0;
-    for (uint32_t i = 0; i < r->window_panes && first + i < r->pane_first + r->pane_n; i++)
-        n += r->pane[(first + i) % r->pane_cap].n;
-    struct entity **e = calloc(n + 1, sizeof(struct entity *));
-    if (!e)
-        return no_memory(err);
-    n = 0;
-    for (uint32_t i = 0; i < r->window_panes && first + i < r->pane_first + r->pane_n; i++) {
-        struct pane *p = &r->pane[(first + i) % r->pane_cap];
-        for (uint32_t j = 0; j < p->n; j++)
-            e[n++] = &p->entity[j];
-    }
-    qsort(e, n, sizeof(struct entity *), by_entity_name);
-    for (size_t i = 0; i < n; i++)
-        if (!kept || e[kept - 1]->key != e[i]->key)
-            e[kept++] = e[i];
-    *out = e;
-    *n_out = kept;
-    return KYMO_OK;
-}
-
-static double window_lost(const struct kymo_feature_run *r, uint64_t first)
-{
-    uint64_t seen = 0, dropped = 0;
-    for (uint32_t i = 0; i < r->window_panes && first + i < r->pane_first + r->pane_n; i++) {
-        const struct pane *p = &r->pane[(first + i) % r->pane_cap];
-        seen += p->seen;
-        dropped += p->dropped;
-    }
-    if (!dropped)
-        return 0;
-    return dropped >= seen ? 1 : (double)dropped / (double)seen;
-}
-
-/* Emit the window that begins with this pane; a host has one even when nothing happened. */
-static kymo_status emit_window(struct kymo_feature_run *r, uint64_t first, uint64_t dur_ns,
-                               struct kymo_err *err)
-{
-    const uint64_t start_ns = r->origin_ns + first * r->step_ns;
-    const double lost = window_lost(r, first);
-    struct entity **e;
-    size_t n;
-    KYMO_TRY(window_entities(r, first, &e, &n, err));
-    kymo_status s = KYMO_OK;
-    if (n == 0 && r->spec->by == KYMO_BY_HOST)
-        s = emit(r, start_ns, dur_ns, lost, "host", 0, r->merged, err);
-    for (size_t i = 0; i < n && !s; i++) {
-        if (r->window_panes == 1) {
-            s = emit(r, start_ns, dur_ns, lost, e[i]->name, e[i]->events, e[i]->acc, err);
-            continue;
-        }
-        const uint64_t events = merge_entity(r, first, e[i]->key);
-        s = emit(r, start_ns, dur_ns, lost, e[i]->name, events, r->merged, err);
-        release_acc(r, r->merged);
-        memset(r->merged, 0, r->acc_bytes);
-    }
-    free(e);
-    return s;
-}
-
-static void drop_first_pane(struct kymo_feature_run *r)
-{
-    if (r->pane_n) {
-        release_pane(r, &r->pane[r->pane_first % r->pane_cap]);
-        r->pane_n--;
-    }
-    r->pane_first++;
-}
-
-/* Close every window that ends at or before ts. */
-static kymo_status close_until(struct kymo_feature_run *r, uint64_t ts, uint64_t at_bytes,
-                               struct kymo_err *err)
-{
-    if (ts < r->origin_ns)
-        return KYMO_OK;
-    const uint64_t ended = (ts - r->origin_ns) / r->step_ns; /* panes wholly before ts */
-    if (ended > r->pane_first && ended - r->pane_first > (uint64_t)r->pane_n + GAP_PANES_MAX)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, at_bytes, "a seal leaps %" PRIu64 " steps of time",
-                         ended - r->pane_first);
-    while (r->pane_first + r->window_panes <= ended) {
-        KYMO_TRY(emit_window(r, r->pane_first, r->spec->window_ns, err));
-        drop_first_pane(r);
-    }
-    return KYMO_OK;
 }
 
 /* -- rows in ---------------------------------------------------------------------------------- */
@@ -569,7 +130,7 @@ static kymo_status grow_threads(struct kymo_feature_run *r, struct kymo_err *err
     const uint32_t slots = r->thread_slots ? r->thread_slots * 2 : 1024;
     struct kymo_thread_state *t = calloc(slots, sizeof(*t));
     if (!t)
-        return no_memory(err);
+        return kymo_feature_no_memory(err);
     for (uint32_t i = 0; i < r->thread_slots; i++) {
         uint32_t at;
         if (r->thread[i].used)
@@ -638,8 +199,8 @@ static kymo_status task_in_pane(struct kymo_feature_run *r, const struct kymo_ba
     struct who w = {0};
     uint32_t index;
     task_who(b, task, &w);
-    key_of(r, &w);
-    KYMO_TRY(get_entity(r, p, &w, &index, err));
+    kymo_entity_key(r, &w);
+    KYMO_TRY(kymo_entity_get(r, p, &w, &index, err));
     for (size_t g = 0; g < r->n_groups; g++)
         if (r->group[g]->task)
             r->group[g]->task(p->entity[index].acc + r->at[g], w.pid,
@@ -660,8 +221,8 @@ static kymo_status place_rows(struct kymo_feature_run *r, const struct kymo_batc
     r->gen = 0;
     for (uint32_t i = 0; i < b->n_rows; i++) {
         if (ts[i] < lo || ts[i] >= hi) {
-            const uint64_t index = pane_of(r, ts[i]);
-            KYMO_TRY(get_pane(r, index, b->at_bytes, &p, err));
+            const uint64_t index = kymo_pane_of(r, ts[i]);
+            KYMO_TRY(kymo_pane_get(r, index, b->at_bytes, &p, err));
             lo = index ? r->origin_ns + index * r->step_ns : 0;
             hi = r->origin_ns + (index + 1) * r->step_ns;
             r->gen++;
@@ -713,7 +274,8 @@ static kymo_status take_processes(struct kymo_feature_run *r, const struct kymo_
         if (kind == 3)
             continue;
         struct pane *p;
-        KYMO_TRY(get_pane(r, pane_of(r, b->lane[KYMO_PROCESS_TS][i]), b->at_bytes, &p, err));
+        KYMO_TRY(kymo_pane_get(r, kymo_pane_of(r, b->lane[KYMO_PROCESS_TS][i]), b->at_bytes, &p,
+                               err));
         if (!p) {
             r->facts.late++;
             continue;
@@ -725,8 +287,8 @@ static kymo_status take_processes(struct kymo_feature_run *r, const struct kymo_
         w.execseq = lane_at(b, KYMO_PROCESS_EXECSEQ, NULL, i);
         w.cgroup = lane_at(b, KYMO_PROCESS_CGROUP, NULL, i);
         read_string(b, lane_at(b, KYMO_PROCESS_COMM, NULL, i), &w.comm, &w.comm_bytes);
-        key_of(r, &w);
-        KYMO_TRY(get_entity(r, p, &w, &index, err));
+        kymo_entity_key(r, &w);
+        KYMO_TRY(kymo_entity_get(r, p, &w, &index, err));
         for (size_t g = 0; g < r->n_groups; g++)
             if (r->group[g]->process)
                 r->group[g]->process(p->entity[index].acc + r->at[g],
@@ -739,7 +301,7 @@ static kymo_status add_span(struct kymo_feature_run *r, char *name, uint64_t sta
                             uint64_t end_ns, struct kymo_err *err)
 {
     if (r->span_n == SPANS_MAX ||
-        !make_room((void **)&r->span, &r->span_cap, r->span_n, sizeof(*r->span)))
+        !kymo_feature_room((void **)&r->span, &r->span_cap, r->span_n, sizeof(*r->span)))
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "more than %u marks", SPANS_MAX);
     r->span[r->span_n++] = (struct kymo_span){name, start_ns, end_ns, r->capture};
     return KYMO_OK;
@@ -774,8 +336,9 @@ static kymo_status take_marks(struct kymo_feature_run *r, const struct kymo_batc
         if (dur && dur <= UINT64_MAX - ts) {
             KYMO_TRY(add_span(r, name, ts, ts + dur, err));
         } else if (same_string(b, kind, "begin")) {
-            if (!make_room((void **)&r->begun, &r->begun_cap, r->begun_n, sizeof(*r->begun)))
-                return no_memory(err);
+            if (!kymo_feature_room((void **)&r->begun, &r->begun_cap, r->begun_n,
+                                   sizeof(*r->begun)))
+                return kymo_feature_no_memory(err);
             r->begun[r->begun_n++] = (struct open_mark){name, ts};
         }
     }
@@ -796,10 +359,10 @@ static kymo_status take_losses(struct kymo_feature_run *r, const struct kymo_bat
         const uint64_t ts = b->lane[KYMO_LOSS_TS][i];
         if (!dropped || ts < r->origin_ns)
             continue;
-        const uint64_t from = pane_of(r, r->seal_ns);
-        const uint64_t to = pane_of(r, ts > r->seal_ns ? ts - 1 : ts);
+        const uint64_t from = kymo_pane_of(r, r->seal_ns);
+        const uint64_t to = kymo_pane_of(r, ts > r->seal_ns ? ts - 1 : ts);
         struct pane *p;
-        KYMO_TRY(get_pane(r, to, b->at_bytes, &p, err));
+        KYMO_TRY(kymo_pane_get(r, to, b->at_bytes, &p, err));
         for (uint64_t at = from > r->pane_first ? from : r->pane_first; at <= to && p; at++) {
             struct pane *q = &r->pane[at % r->pane_cap];
             q->seen += stored + dropped;
@@ -818,11 +381,12 @@ static kymo_status take_cgroups(struct kymo_feature_run *r, const struct kymo_ba
         const char *s;
         size_t n;
         read_string(b, lane_at(b, KYMO_CGROUP_PATH, NULL, i), &s, &n);
-        if (!make_room((void **)&r->cgroup, &r->cgroup_cap, r->cgroup_n, sizeof(*r->cgroup)))
-            return no_memory(err);
+        if (!kymo_feature_room((void **)&r->cgroup, &r->cgroup_cap, r->cgroup_n,
+                               sizeof(*r->cgroup)))
+            return kymo_feature_no_memory(err);
         char *path = strndup(s, n);
         if (!path)
-            return no_memory(err);
+            return kymo_feature_no_memory(err);
         r->cgroup[r->cgroup_n++] =
             (struct cgroup_name){lane_at(b, KYMO_CGROUP_ID, NULL, i), path};
     }
@@ -895,15 +459,15 @@ kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_bat
     kymo_store_u64(raw, body_xxh3);
     XXH3_64bits_update(r->hash, raw, sizeof(raw));
     if (t->sets_origin)
-        set_origin(r, b->lane[0][0]);
+        kymo_pane_origin(r, b->lane[0][0]);
     else if (!r->has_origin && t->take == take_processes)
-        set_origin(r, b->lane[0][b->n_rows - 1]);
+        kymo_pane_origin(r, b->lane[0][b->n_rows - 1]);
     KYMO_TRY(t->take(r, b, err));
     if (t->sets_origin && b->ts_max_ns > r->end_ns)
         r->end_ns = b->ts_max_ns;
     if (!(flags & KYMO_CHUNK_SEAL))
         return KYMO_OK;
-    KYMO_TRY(close_until(r, b->ts_max_ns, b->at_bytes, err));
+    KYMO_TRY(kymo_pane_close_until(r, b->ts_max_ns, b->at_bytes, err));
     r->seal_ns = b->ts_max_ns;
     return KYMO_OK;
 }
@@ -912,15 +476,15 @@ kymo_status kymo_feature_finish(struct kymo_feature_run *r, struct kymo_capture_
                                 struct kymo_span **spans, size_t *n_spans, struct kymo_err *err)
 {
     if (r->has_origin) {
-        KYMO_TRY(close_until(r, r->end_ns, KYMO_NOWHERE, err));
+        KYMO_TRY(kymo_pane_close_until(r, r->end_ns, KYMO_NOWHERE, err));
         const uint64_t start_ns = r->origin_ns + r->pane_first * r->step_ns;
         const uint64_t have_ns = r->end_ns > start_ns ? r->end_ns - start_ns : 0;
         const uint64_t window_ns = r->spec->window_ns;
         if (have_ns >= window_ns - window_ns / 10)
-            KYMO_TRY(emit_window(r, r->pane_first, have_ns, err));
+            KYMO_TRY(kymo_pane_emit(r, r->pane_first, have_ns, err));
         else if (r->pane_first == 0 && r->facts.rows)
             KYMO_TRY(
-                emit_window(r, 0, have_ns > window_ns / 10 ? have_ns : window_ns / 10, err));
+                kymo_pane_emit(r, 0, have_ns > window_ns / 10 ? have_ns : window_ns / 10, err));
     }
     for (size_t i = 0; i < r->begun_n; i++)
         KYMO_TRY(add_span(r, r->begun[i].name, r->begun[i].start_ns, r->end_ns, err));
