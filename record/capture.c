@@ -144,15 +144,16 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
         c->cmd_running = true;
     }
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
-    /* No socket only means no marks: an empty container has no /run. */
-    struct kymo_err deaf = {0};
-    if (control_open(&c->control, &deaf))
-        c->o->warn(deaf.text);
     KYMO_TRY(choose_trees(c, err));
     KYMO_TRY(session_attach(c->session, err));
     if (c->o->n_tree)
         KYMO_TRY(choose_trees(c, err));
     KYMO_TRY(write_context(c, err));
+    /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
+     * that is all: an empty container has no /run. */
+    struct kymo_err deaf = {0};
+    if (control_open(&c->control, &deaf))
+        c->o->warn(deaf.text);
     c->started_ns = c->checked_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
     if (c->cmd_running)
