@@ -79,12 +79,14 @@ static __always_inline u32 info_of(u32 nr, bool compat)
     return call_info[compat ? 1 : 0][nr];
 }
 
+enum choice { LEFT_OUT, CHOSEN, NO_ROOM };
+
 /*
  * The slow path, once a task: judge it by the filters, and if it is chosen write its TASK record.
- * Returns whether its calls are to be recorded; a full ring leaves the slot unannounced, so the
- * next call tries again.
+ * Without room for that the call is lost too, because nobody could say whose it is; the next one
+ * tries again.
  */
-static __noinline bool announce(struct kymo_slot *s, u32 cpu)
+static __noinline enum choice announce(struct kymo_slot *s, u32 cpu)
 {
     struct task_struct *t = (struct task_struct *)bpf_get_current_task();
     const u64 now = generation_now();
@@ -93,14 +95,14 @@ static __noinline bool announce(struct kymo_slot *s, u32 cpu)
     struct kymo_event_task *to;
 
     if (!c)
-        return false;
+        return LEFT_OUT;
     task_fill(&e, t);
     if (!task_chosen(&e, t, s->state)) {
         s->state = now | (s->state & KYMO_SLOT_MEMBER) | KYMO_SLOT_REJECTED;
-        return false;
+        return LEFT_OUT;
     }
     if (c->busy)
-        return true;
+        return NO_ROOM;
     c->busy = 1;
     to = ring_room(c, cpu);
     if (to) {
@@ -114,18 +116,37 @@ static __noinline bool announce(struct kymo_slot *s, u32 cpu)
         s->state = now | (s->state & KYMO_SLOT_MEMBER) | KYMO_SLOT_ANNOUNCED;
     }
     c->busy = 0;
-    return true;
+    return to ? CHOSEN : NO_ROOM;
 }
 
-static __always_inline bool chosen(struct kymo_slot *s, u32 cpu)
+static __always_inline enum choice choose(struct kymo_slot *s, u32 cpu)
 {
     const u64 state = s->state & ~(u64)KYMO_SLOT_MEMBER;
     const u64 now = generation_now();
     if (state == (now | KYMO_SLOT_ANNOUNCED))
-        return true;
+        return CHOSEN;
     if (state == (now | KYMO_SLOT_REJECTED))
-        return false;
+        return LEFT_OUT;
     return announce(s, cpu);
+}
+
+/* Is this call to be recorded? If not, it is counted under its reason. */
+static __always_inline bool wanted(struct kymo_ring_ctl *c, struct kymo_slot *s, u32 cpu,
+                                   u32 info)
+{
+    enum choice choice = LEFT_OUT;
+
+    if (info & KYMO_INFO_WANTED)
+        choice = choose(s, cpu);
+    if (choice == CHOSEN)
+        return true;
+    if (choice == LEFT_OUT)
+        c->filtered++;
+    else if (c->busy)
+        c->dropped_nested++;
+    else
+        c->dropped_ring++;
+    return false;
 }
 
 /* Append the strings that the call's arguments point at; returns the record's length. */
@@ -258,10 +279,8 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
     if (!c)
         return 0;
     c->seen++;
-    if (!(call.info & KYMO_INFO_WANTED) || !chosen(s, cpu)) {
-        c->filtered++;
+    if (!wanted(c, s, cpu, call.info))
         return 0;
-    }
     record(regs, c, cpu, compat, bpf_ktime_get_ns(), &call);
     return 0;
 }
@@ -295,10 +314,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
     call.info = info_of(call.nr, compat);
     if ((call.info & KYMO_INFO_CREDS) && !ret)
         s->state &= KYMO_SLOT_MEMBER; /* another user: describe and judge the thread again */
-    if (!(call.info & KYMO_INFO_WANTED) || !chosen(s, cpu)) {
-        c->filtered++;
+    if (!wanted(c, s, cpu, call.info))
         return 0;
-    }
     call.dur_ns = entered ? now - entered : KYMO_DUR_UNKNOWN;
     if (!entered && !ret && (call.info & KYMO_INFO_FORKS))
         call.flags = CALL_CHILD;
