@@ -213,6 +213,8 @@ static void find_in(struct found *f, const char *dir, pid_t wanted)
         const int fd = reach(path);
         if (fd < 0) {
             f->denied |= errno == EACCES || errno == EPERM;
+            if (errno == ECONNREFUSED)
+                unlink(path); /* its recorder was killed */
             continue;
         }
         f->fd[f->n] = fd;
