@@ -59,6 +59,9 @@ start_service() {
 	die "redis-server does not start, see $dir/redis.log"
 }
 
+# A command where the service sees its own disk.
+inside() { nsenter -t "$service" -m -r "$@"; }
+
 # ---- the phases: a load in the background, whose pids are in $load ----------------------------------
 
 # Clients as fast as they can, by the options of redis-benchmark; until they are stopped.
@@ -92,19 +95,25 @@ begin_storm() {
 begin_diskfull() {
 	redis bgrewriteaof >/dev/null
 	for _ in $(seq 100); do
-		nsenter -t "$service" -m mount -o remount,size=128k "$dir/redis" 2>/dev/null && break
+		inside mount -o remount,size=128k "$dir/redis" 2>/dev/null && break
 		sleep 0.02
 	done
-	nsenter -t "$service" -m dd if=/dev/zero of="$dir/redis/ballast" bs=4k >/dev/null 2>&1
+	inside dd if=/dev/zero of="$dir/redis/ballast" bs=4k >/dev/null 2>&1
 	if [ -n "$small" ]; then
 		client 0.05 set full "$(printf '%0512d' 1)"
 	else
 		for _ in 1 2 3 4; do client 0 set full "$(printf '%064d' 1)"; done
 	fi
+	# A trouble that was not brought about must not be judged.
+	for _ in $(seq 100); do
+		redis info persistence | grep -q aof_last_write_status:err && return
+		sleep 0.02
+	done
+	die "the disk of the append-only file does not fill, see $dir/redis.log"
 }
 end_diskfull() {
-	nsenter -t "$service" -m mount -o remount,size=2g "$dir/redis"
-	nsenter -t "$service" -m rm "$dir/redis/ballast"
+	inside mount -o remount,size=2g "$dir/redis"
+	inside rm "$dir/redis/ballast"
 }
 # Somebody else takes the CPUs.
 begin_starved() {
