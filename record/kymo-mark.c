@@ -29,10 +29,10 @@ int main(int argc, char **argv)
         .summary = "name a moment or a span in a running capture",
         .positional = "NAME",
         .positional_max = 1,
-        .examples =
-            "  kymo mark deploy-42                 a moment\n"
-            "  kymo mark backup --begin            a span, until kymo mark backup --end\n"
-            "  kymo mark storm --for 30s           a span of known length\n",
+        .examples = "  kymo mark deploy-42                 a moment\n"
+                    "  kymo mark backup                    a span, when kymo mark backup --end "
+                    "follows\n"
+                    "  kymo mark storm --for 30s           a span of known length\n",
         .opt = rows,
         .n_opt = KYMO_COUNT_OF(rows),
     };

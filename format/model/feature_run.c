@@ -335,11 +335,12 @@ static kymo_status take_marks(struct kymo_feature_run *r, const struct kymo_batc
             return KYMO_FAIL(err, KYMO_ELIMIT, b->at_bytes, "marks pass the memory budget");
         if (dur && dur <= UINT64_MAX - ts) {
             KYMO_TRY(add_span(r, name, ts, ts + dur, err));
-        } else if (same_string(b, kind, "begin")) {
+        } else { /* a moment too: an end of the same name may follow */
             if (!kymo_feature_room((void **)&r->begun, &r->begun_cap, r->begun_n,
                                    sizeof(*r->begun)))
                 return kymo_feature_no_memory(err);
-            r->begun[r->begun_n++] = (struct open_mark){name, ts};
+            r->begun[r->begun_n++] =
+                (struct open_mark){name, ts, same_string(b, kind, "begin")};
         }
     }
     return KYMO_OK;
@@ -487,7 +488,8 @@ kymo_status kymo_feature_finish(struct kymo_feature_run *r, struct kymo_capture_
                 kymo_pane_emit(r, 0, have_ns > window_ns / 10 ? have_ns : window_ns / 10, err));
     }
     for (size_t i = 0; i < r->begun_n; i++)
-        KYMO_TRY(add_span(r, r->begun[i].name, r->begun[i].start_ns, r->end_ns, err));
+        if (r->begun[i].is_span)
+            KYMO_TRY(add_span(r, r->begun[i].name, r->begun[i].start_ns, r->end_ns, err));
     struct kymo_span *kept = KYMO_NEW(r->arena, struct kymo_span, r->span_n);
     if (!kept)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "marks pass the memory budget");

@@ -34,6 +34,7 @@ struct cgroup_name {
 struct open_mark {
     char *name; /* arena */
     uint64_t start_ns;
+    int is_span; /* was begun as one: without an end it lasts as long as the capture */
 };
 
 struct kymo_feature_run {

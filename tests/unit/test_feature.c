@@ -384,16 +384,20 @@ static void marks_become_spans(void **state)
     add_mark(&b, T0 + 4, "begin", "open", 0);
     add_mark(&b, T0 + 5, "end", "pair", 0);
     add_mark(&b, T0 + 6, "end", "never begun", 0);
+    add_mark(&b, T0 + 7, "point", "ended moment", 0);
+    add_mark(&b, T0 + 8, "end", "ended moment", 0);
     assert_int_equal(feed(&b, b.mark, 0), KYMO_OK);
     seal(&b, T0 + S, 1, 0);
     finish(&b, &span, &n);
-    assert_int_equal(n, 3);
+    assert_int_equal(n, 4);
     assert_string_equal(span[0].name, "long");
     assert_true(span[0].end_ns == T0 + 9);
     assert_string_equal(span[1].name, "pair");
     assert_true(span[1].start_ns == T0 + 3 && span[1].end_ns == T0 + 5);
-    assert_string_equal(span[2].name, "open");
-    assert_true(span[2].end_ns == T0 + S);
+    assert_string_equal(span[2].name, "ended moment");
+    assert_true(span[2].start_ns == T0 + 7 && span[2].end_ns == T0 + 8);
+    assert_string_equal(span[3].name, "open");
+    assert_true(span[3].end_ns == T0 + S);
     close_bench(&b);
 }
 
