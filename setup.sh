@@ -14,7 +14,7 @@ build="gcc make pkg-config
   clang llvm bpftool linux-libc-dev"
 check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev
-  redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf zsh"
+  redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf strace zsh"
 demo="redis-server redis-tools stress-ng procps util-linux jq"
 
 [ $# -gt 0 ] || set -- build check demo

@@ -162,6 +162,8 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
     if (addr) {
         const void *p = (const void *)arg[(addr - 1) & 7];
         u32 want = (u32)arg[KYMO_INFO_ADDRLEN(info)];
+        if ((info & KYMO_INFO_LEN_POINTER) && e->ret < 0)
+            return at; /* the kernel would have filled it in, and did not */
         if ((info & KYMO_INFO_LEN_POINTER) && p &&
             bpf_probe_read_user(&want, sizeof(want),
                                 (const void *)arg[KYMO_INFO_ADDRLEN(info)]))

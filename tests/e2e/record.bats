@@ -56,6 +56,35 @@ identity_holds() {
     [ "$mine" = "$seen" ]
 }
 
+@test "each call is counted as often as strace counts it" {
+    command -v strace >/dev/null || skip "strace is not installed"
+    # strace -c leaves out exit_group, which never returns.
+    record -q -w s.kymo --comm find -- strace -f -qq -c -o counted find /usr/share/doc -maxdepth 2 -name 'copy*'
+    awk '$4 ~ /^[0-9]+$/ && $NF != "total" { print $NF, $4 }' counted | sort >theirs
+    rows -t syscall -f 'syscall != exit_group' s.kymo | grep -o '"syscall":"[a-z0-9_]*"' | sort | uniq -c |
+        awk -F'[: "]+' '{ print $4, $2 }' | sort >ours
+    diff theirs ours
+    [ "$(wc -l <ours)" -gt 15 ]
+}
+
+@test "accepted, bound and connected addresses are text" {
+    command -v redis-server >/dev/null || skip "redis-server is not installed"
+    port=$(( 15000 + RANDOM % 15000 ))
+    kymo record --no-progress -q -w a.kymo --comm 'redis*' --syscalls accept,accept4,bind,connect & recorder=$!
+    wait_for_recorder a.kymo
+    redis-server --port $port --bind 127.0.0.1 --save '' >/dev/null & server=$!
+    for _ in $(seq 50); do redis-cli -p $port ping 2>/dev/null | grep -q PONG && break; sleep 0.1; done
+    kill $server
+    kill -INT $recorder
+    wait $recorder
+    rows -t syscall -f "syscall == bind && addr == \"inet:127.0.0.1:$port\"" a.kymo | grep -q .
+    rows -t syscall -f "syscall == connect && addr == \"inet:127.0.0.1:$port\" && ret == 0" a.kymo | grep -q .
+    rows -t syscall -f 'syscall ~ "accept*" && ret >= 0' a.kymo | grep -q '"addr":"inet:127.0.0.1:'
+    # A refused accept filled nothing in: what lies in its buffer is no address.
+    rows -t syscall -f 'syscall ~ "accept*" && ret < 0' a.kymo >refused
+    [ -s refused ] && ! grep -q '"addr"' refused
+}
+
 @test "two busy processes lose nothing, or say exactly what they lost" {
     kymo record --no-progress -q -w l.kymo & recorder=$!
     wait_for_recorder l.kymo
