@@ -46,6 +46,15 @@ static void *thread_main(void *arg)
     return arg;
 }
 
+/* getpid by the 32-bit entry, where there is one. */
+static void compat_call(void)
+{
+#if defined(__x86_64__)
+    long ret = 20;
+    __asm__ volatile("int $0x80" : "+a"(ret) : : "r8", "r9", "r10", "r11", "memory");
+#endif
+}
+
 static void odd(const char *self)
 {
     struct sockaddr_in in = {
@@ -64,6 +73,7 @@ static void odd(const char *self)
     rename("/nonexistent/kymo-from", "/nonexistent/kymo-to");
     unlink("/nonexistent/\033[31mkymo");
     syscall(SYS_openat, AT_FDCWD, (const char *)8, O_RDONLY); /* EFAULT */
+    compat_call();
     pthread_create(&t, NULL, thread_main, NULL);
     pthread_join(t, NULL);
     const pid_t child = fork();

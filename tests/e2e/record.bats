@@ -166,6 +166,14 @@ identity_holds() {
     [ "$(count 'syscall == exit_group && flags == 1' o.kymo)" = 2 ]
 }
 
+@test "a 32-bit call is a call of its own architecture" {
+    [ "$(uname -m)" = x86_64 ] || skip "no 32-bit entry is known here but that of x86-64"
+    record -q -w o.kymo -- "$calls" odd
+    rows -t syscall -f 'flags == 64' o.kymo >compat
+    [ "$(wc -l <compat)" = 1 ]
+    grep '"arch":1073741827' compat | grep '"nr":20' | grep -q '"syscall":"getpid"'
+}
+
 @test "a call that still blocks at the end is a row of its own" {
     "$calls" block & blocked=$!
     sleep 0.2
