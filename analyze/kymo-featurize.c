@@ -53,14 +53,11 @@ static int parse_args(int argc, char **argv, struct opts *o)
         .n_opt = KYMO_COUNT_OF(table),
     };
     int first;
-    const int usage = kymo_cli_parse(&cli, argc, argv, &first);
+    int usage = kymo_cli_parse(&cli, argc, argv, &first);
+    if (usage == KYMO_CLI_GO_ON)
+        usage = kymo_cli_inputs(TOOL, argc, argv, first, &o->in);
     if (usage != KYMO_CLI_GO_ON)
         return usage;
-    for (int i = first; i < argc; i++) {
-        if (o->in.n == KYMO_OPT_LIST_MAX)
-            return kymo_cli_usage(TOOL, "more than %d captures", KYMO_OPT_LIST_MAX);
-        o->in.v[o->in.n++] = argv[i];
-    }
     if (!o->step_ns)
         o->step_ns = o->window_ns;
     if (o->list)

@@ -28,7 +28,7 @@ struct ring {
     /* taken by us since the last seal, and reported since the start */
     uint64_t consumed, queue_dropped, late;
     struct kymo_ring_ctl reported;
-    uint64_t reported_seen, reported_stored;
+    uint64_t reported_seen;
 };
 
 struct process_account {

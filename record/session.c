@@ -20,7 +20,6 @@
 
 #define SLOTS_MIN 32768u
 #define SLICES_MAX 64u
-#define BPF_LOG_BYTES 65536u
 
 struct session {
     struct syscall_bpf *calls;

@@ -404,6 +404,17 @@ int kymo_cli_parse(const struct kymo_cli *cli, int argc, char **argv, int *first
     return KYMO_CLI_GO_ON;
 }
 
+int kymo_cli_inputs(const char *tool, int argc, char **argv, int first,
+                    struct kymo_opt_list *list)
+{
+    for (int i = first; i < argc; i++) {
+        if (list->n == KYMO_OPT_LIST_MAX)
+            return kymo_cli_usage(tool, "more than %d inputs", KYMO_OPT_LIST_MAX);
+        list->v[list->n++] = argv[i];
+    }
+    return KYMO_CLI_GO_ON;
+}
+
 /* -- the end ------------------------------------------------------------------------------ */
 
 int kymo_cli_exit(kymo_status s)

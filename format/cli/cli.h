@@ -76,6 +76,11 @@ struct kymo_cli {
  */
 int kymo_cli_parse(const struct kymo_cli *cli, int argc, char **argv, int *first_positional);
 
+/* Add the positionals from argv[first] on to a list that an option may have begun (-r is a synonym
+ * of a bare input). Returns KYMO_CLI_GO_ON, or KYMO_EXIT_USAGE when they are too many. */
+int kymo_cli_inputs(const char *tool, int argc, char **argv, int first,
+                    struct kymo_opt_list *list);
+
 /* "kymo-kmeans: " + printf on stderr, one line: warnings and progress of mains. */
 void kymo_cli_say(const char *tool, const char *fmt, ...) KYMO_PRINTF(2, 3);
 

@@ -76,15 +76,6 @@ kymo_status kymo_fields_resolve(struct kymo_fields *out, const struct kymo_schem
     return KYMO_OK;
 }
 
-void kymo_fields_need(const struct kymo_fields *f, uint8_t *want)
-{
-    for (size_t i = 0; i < f->n; i++) {
-        want[f->field[i].column] = 1;
-        if (f->field[i].source == KYMO_FIELD_SYSCALL)
-            want[f->field[i].column2] = 1;
-    }
-}
-
 /* -------- values -------- */
 
 static void put_u64(struct kymo_buf *out, uint64_t v)

@@ -284,11 +284,6 @@ uint64_t kymo_reader_at(const kymo_reader *r)
     return r->at;
 }
 
-uint64_t kymo_reader_size(const kymo_reader *r)
-{
-    return r->size_bytes;
-}
-
 uint64_t kymo_reader_start_ns(const kymo_reader *r)
 {
     return r->start_ns;

@@ -17,9 +17,8 @@ void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns);
 const struct kymo_chunk_header *kymo_reader_chunk(const kymo_reader *r);
 /* After the end: was there an END chunk (a writer that finished)? */
 int kymo_reader_complete(const kymo_reader *r);
-/* Bytes consumed so far, for progress; and the file's size, 0 for a pipe. */
+/* Bytes consumed so far. */
 uint64_t kymo_reader_at(const kymo_reader *r);
-uint64_t kymo_reader_size(const kymo_reader *r);
 
 /* Time of the first chunk that has times: what "since the start" counts from; 0 before it. */
 uint64_t kymo_reader_start_ns(const kymo_reader *r);

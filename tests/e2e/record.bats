@@ -339,6 +339,19 @@ identity_holds() {
     [ "$status" = 4 ]
 }
 
+@test "CAP_BPF and CAP_PERFMON are enough, without root" {
+    chmod 777 .
+    caps=+bpf,+perfmon
+    setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=$caps --ambient-caps=$caps \
+        --bounding-set=-all,$caps "$KYMO_BIN/kymo-record" -q -w p.kymo -d 1s & recorder=$!
+    for _ in $(seq 100); do [ -s p.kymo ] && break; sleep 0.05; done
+    sleep 0.3
+    "$calls" count 500
+    wait $recorder
+    kymo check p.kymo
+    [ "$(count 'syscall == getppid && comm == calls' p.kymo)" = 500 ]
+}
+
 @test "without type information it is status 4 and one line" {
     unshare -m sh -c "mount -t tmpfs t /sys/kernel/btf && exec '$KYMO_BIN/kymo-record' -w n.kymo -d 1s" >out 2>&1 && status=0 || status=$?
     cat out

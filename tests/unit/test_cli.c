@@ -369,6 +369,20 @@ static void each_status_has_its_exit(void **state)
     assert_int_equal(kymo_cli_exit(KYMO_ESTOPPED), 128 + SIGINT);
 }
 
+static void bare_inputs_follow_those_of_an_option_and_have_an_end(void **state)
+{
+    (void)state;
+    char a[] = "a", b[] = "b";
+    char *argv[] = {a, a, b};
+    struct kymo_opt_list list = {.v = {"given"}, .n = 1};
+    assert_int_equal(kymo_cli_inputs("tool", 3, argv, 1, &list), KYMO_CLI_GO_ON);
+    assert_int_equal(list.n, 3);
+    assert_string_equal(list.v[0], "given");
+    assert_string_equal(list.v[2], "b");
+    list.n = KYMO_OPT_LIST_MAX - 1;
+    assert_int_equal(kymo_cli_inputs("tool", 3, argv, 1, &list), KYMO_EXIT_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_slip_in_an_option_names_the_nearest),
         cmocka_unit_test(what_a_message_quotes_cannot_command_the_terminal),
         cmocka_unit_test(a_list_has_an_end),
+        cmocka_unit_test(bare_inputs_follow_those_of_an_option_and_have_an_end),
         cmocka_unit_test(times_take_units_and_bare_numbers_are_seconds),
         cmocka_unit_test(sizes_take_binary_units),
         cmocka_unit_test(numbers_for_people_stay_short_and_turn_over_where_they_should),
