@@ -342,11 +342,12 @@ identity_holds() {
 @test "CAP_BPF and CAP_PERFMON are enough, without root" {
     chmod 777 .
     caps=+bpf,+perfmon
-    setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=$caps --ambient-caps=$caps \
-        --bounding-set=-all,$caps "$KYMO_BIN/kymo-record" -q -w p.kymo -d 1s & recorder=$!
-    for _ in $(seq 100); do [ -s p.kymo ] && break; sleep 0.05; done
-    sleep 0.3
+    XDG_RUNTIME_DIR=$PWD setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=$caps \
+        --ambient-caps=$caps --bounding-set=-all,$caps "$KYMO_BIN/kymo-record" -q -w p.kymo & recorder=$!
+    # Its socket lies in the folder of its own that it may write to, and says that it has begun.
+    for _ in $(seq 100); do [ -S "kymo/record-$recorder.sock" ] && break; sleep 0.05; done
     "$calls" count 500
+    kill -INT $recorder
     wait $recorder
     kymo check p.kymo
     [ "$(count 'syscall == getppid && comm == calls' p.kymo)" = 500 ]
