@@ -44,24 +44,16 @@ void kymo_arena_release(struct kymo_arena *a)
 
 void kymo_arena_reset(struct kymo_arena *a)
 {
-    struct kymo_arena_block *keep = NULL;
-    for (struct kymo_arena_block *b = a->block; b; b = b->older)
-        if (!keep || b->cap_bytes > keep->cap_bytes)
-            keep = b;
-    struct kymo_arena_block *b = a->block;
-    while (b) {
-        struct kymo_arena_block *const older = b->older;
-        if (b != keep)
-            free(b);
-        b = older;
+    struct kymo_arena_block *const only = a->block;
+    if (only && !only->older) {
+        only->used_bytes = 0;
+        return;
     }
-    a->block = keep;
-    a->used_bytes = 0;
-    if (keep) {
-        keep->older = NULL;
-        keep->used_bytes = 0;
-        a->used_bytes = sizeof(*keep) + keep->cap_bytes;
-    }
+    /* Several blocks become one that holds as much: what comes next is often like what was. */
+    a->next_bytes = 0;
+    for (const struct kymo_arena_block *b = a->block; b; b = b->older)
+        a->next_bytes += b->used_bytes;
+    kymo_arena_release(a);
 }
 
 /* A block that holds need bytes, as large as habit and what is left of the cap allow. */
@@ -74,6 +66,9 @@ static struct kymo_arena_block *add_block(struct kymo_arena *a, size_t need)
     size_t cap = a->block ? 2 * a->block->cap_bytes : BLOCK_BYTES_MIN;
     if (cap > BLOCK_BYTES_MAX)
         cap = BLOCK_BYTES_MAX;
+    if (cap < a->next_bytes)
+        cap = a->next_bytes;
+    a->next_bytes = 0;
     if (cap < need)
         cap = need;
     if (cap > left - head)

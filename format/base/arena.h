@@ -14,13 +14,14 @@ struct kymo_arena {
     struct kymo_arena_block *block; /* newest first */
     size_t used_bytes;              /* handed out or held in blocks, counted against the cap */
     size_t cap_bytes;
-    uint64_t fail_at; /* fault injection in tests: the k-th call from now fails; 0 never */
+    size_t next_bytes; /* what the next block should hold at least */
+    uint64_t fail_at;  /* fault injection in tests: the k-th call from now fails; 0 never */
 };
 
 /* On the caller's storage; allocates nothing until asked. */
 void kymo_arena_init(struct kymo_arena *a, size_t cap_bytes);
 void kymo_arena_release(struct kymo_arena *a);
-/* Forget everything handed out, keep the largest block for reuse. */
+/* Forget everything handed out; the memory, or as much in one piece, is used again. */
 void kymo_arena_reset(struct kymo_arena *a);
 
 /* Zeroed memory for n items of item_bytes, 16-byte aligned; NULL past the cap or on overflow.

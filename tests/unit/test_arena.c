@@ -92,8 +92,24 @@ static void reset_brings_the_whole_cap_back(void **state)
         for (int i = 0; i < 5; i++)
             assert_non_null(kymo_arena_alloc_raw(a, 1, CAP_BYTES / 8));
         kymo_arena_reset(a);
-        assert_in_range(a->used_bytes, 1, CAP_BYTES);
+        assert_true(a->used_bytes <= CAP_BYTES);
     }
+}
+
+static void after_a_reset_the_same_need_is_one_block(void **state)
+{
+    struct kymo_arena *a = *state;
+    uint8_t *p = NULL;
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 5; i++) {
+            uint8_t *q = kymo_arena_alloc_raw(a, 1, CAP_BYTES / 16);
+            assert_non_null(q);
+            if (round && i)
+                assert_ptr_equal(q, p + CAP_BYTES / 16);
+            p = q;
+            if (i == 4)
+                kymo_arena_reset(a);
+        }
 }
 
 static void the_chosen_call_fails_once(void **state)
@@ -118,6 +134,7 @@ int main(void)
         TEST(a_product_that_overflows_is_refused),
         TEST(none_asked_for_gives_a_pointer),
         TEST(reset_brings_the_whole_cap_back),
+        TEST(after_a_reset_the_same_need_is_one_block),
         TEST(the_chosen_call_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
