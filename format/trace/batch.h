@@ -21,17 +21,34 @@ struct kymo_strings {
     const char *bytes;
 };
 
+/* Rows of one task and key that follow each other in call order. */
+struct kymo_run {
+    uint32_t task, n;
+    uint16_t key;
+};
+
+/* The least and the greatest value of a column in this chunk, as lanes of its type. */
+struct kymo_zone {
+    uint64_t min, max;
+    int is_known;
+};
+
 /* A decoded (or about to be encoded) chunk. lane[c] has n_rows, n_tasks or n_keys items by the
  * column's order (CALL and SPLIT are in row order here: the codec reorders). */
 struct kymo_batch {
     const struct kymo_schema *schema;
     uint32_t n_rows, n_tasks, n_keys;
-    const uint32_t *task;  /* [n_rows] task of each row; NULL unless the table is grouped */
-    const uint16_t *key;   /* [n_rows] key of each row; NULL unless the table is grouped */
-    uint64_t *const *lane; /* [n_columns]; NULL where the column was not asked for */
+    const uint32_t *task; /* [n_rows] task of each row; NULL unless the table is grouped */
+    const uint16_t *key;  /* [n_rows] key of each row; NULL unless the table is grouped */
+    /* [n_runs], when the rows stand in call order: by key, task and time. NULL in row order. */
+    const struct kymo_run *run;
+    uint32_t n_runs;
+    /* [n_columns]; NULL where the column was not asked for. What lies in a null cell is undefined. */
+    uint64_t *const *lane;
     uint8_t *const *
         present; /* [n_columns]; NULL, or 0/1 a row (ROW, CALL, SPLIT): all present when NULL */
-    struct kymo_strings str;
+    struct kymo_strings str; /* n ids; at and bytes are NULL where no strings were asked for */
+    const struct kymo_zone *zone;  /* [n_columns], NULL when unknown */
     uint64_t ts_min_ns, ts_max_ns; /* of the first column when its unit is ns, else 0 */
     uint64_t at_bytes;             /* offset of the chunk in its file */
 };

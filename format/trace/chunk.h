@@ -42,20 +42,6 @@ KYMO_MUST_USE kymo_status kymo_chunk_header_decode(struct kymo_chunk_header *h,
                                                    const uint8_t in[KYMO_CHUNK_HEADER_BYTES],
                                                    uint64_t at_bytes, struct kymo_err *err);
 
-/* The kinds of stream in a data body; the number is on disk. */
-enum kymo_stream_what {
-    KYMO_STREAM_VALUES = 0,  /* of a column (and of a key, when the column is SPLIT) */
-    KYMO_STREAM_PRESENT = 1, /* 0 or 1 a value of the same, when some are null */
-    KYMO_STREAM_TASKS = 2,   /* task of each row, in row order */
-    KYMO_STREAM_KEYS = 3,    /* key of each row, in (task, row) order */
-    KYMO_STREAM_LENGTHS = 4, /* bytes of strings 1.. */
-    KYMO_STREAM_STRINGS = 5, /* their bytes, one after the other */
-    KYMO_STREAM_WHAT_COUNT
-};
-#define KYMO_TOC_BYTES_MAX (4u << 20)
-/* Streams of fewer values say no least and greatest value. */
-#define KYMO_ZONE_VALUES_MIN 64u
-
 /* Batch to body. One encoder a writing thread, owned. level is zstd's. */
 struct kymo_encoder;
 KYMO_MUST_USE kymo_status kymo_encoder_open(struct kymo_encoder **out, int level,
@@ -64,17 +50,36 @@ void kymo_encoder_close(struct kymo_encoder *e);
 KYMO_MUST_USE kymo_status kymo_chunk_encode(struct kymo_encoder *e, const struct kymo_batch *b,
                                             struct kymo_buf *body, struct kymo_err *err);
 
-/* Body to batch, into the arena. want[n_columns]: nonzero columns are decoded; NULL: all. */
+/* Body to batch. One decoder a reading thread, owned. */
 struct kymo_decoder;
 KYMO_MUST_USE kymo_status kymo_decoder_open(struct kymo_decoder **out, struct kymo_err *err);
 void kymo_decoder_close(struct kymo_decoder *d);
 /* What lies between, reset for each stream; its cap may be set (64 MiB at first). */
 struct kymo_arena *kymo_decoder_scratch(struct kymo_decoder *d);
+/* Leave the rows of grouped tables in call order from the next chunk on: cheaper, where the order
+ * does not matter, by all that sorting them back would cost. */
+void kymo_decoder_call_order(struct kymo_decoder *d, int on);
+
+/*
+ * Decode a chunk into the arena.
+ *
+ * schema, h  borrowed, as body and arena are, until the next call of kymo_chunk_decode()
+ * want       [n_columns]: nonzero columns are decoded; NULL: all, and the index is held against
+ *            the rows. CHAIN columns bring `dur` along.
+ * out        borrowed from the arena
+ * errors     ECORRUPT with the byte, ELIMIT when the arena is spent
+ */
 KYMO_MUST_USE kymo_status kymo_chunk_decode(struct kymo_decoder *d,
                                             const struct kymo_schema *schema,
                                             const struct kymo_chunk_header *h,
                                             struct kymo_bytes body, const uint8_t *want,
                                             struct kymo_arena *arena, struct kymo_batch *out,
                                             struct kymo_err *err);
+/* Decode further columns of the same chunk; b is what kymo_chunk_decode() gave. */
+KYMO_MUST_USE kymo_status kymo_chunk_more(struct kymo_decoder *d, const uint8_t *want,
+                                          struct kymo_batch *b, struct kymo_err *err);
+/* The table of contents of the chunk at hand: sizes and codecs of its streams. */
+struct kymo_toc;
+const struct kymo_toc *kymo_decoder_toc(const struct kymo_decoder *d);
 
 #endif

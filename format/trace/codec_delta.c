@@ -17,48 +17,49 @@ static void diff_block(const uint64_t *v, size_t n, int is_zigzag, uint64_t *out
     }
 }
 
-static void put_blocks(const uint64_t *v, size_t n, int is_zigzag, unsigned width,
-                       uint64_t base, uint8_t *out)
+static void put_blocks(const uint64_t *v, size_t n, int is_zigzag,
+                       const struct kymo_planes *shape, uint8_t *out)
 {
     uint64_t d[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK) {
         const size_t m = n - i < BLOCK ? n - i : BLOCK;
         diff_block(v + i, m, is_zigzag, d);
-        for (unsigned k = 0; k < width; k++)
+        for (unsigned k = 0; k < shape->width; k++)
             for (size_t j = 0; j < m; j++)
-                out[k * n + i + j] = (uint8_t)((d[j] - base) >> 8 * k);
+                out[k * n + i + j] = (uint8_t)((d[j] - shape->base) >> (8 * k + shape->shift));
     }
+}
+
+static int falls(const uint64_t *v, size_t n)
+{
+    int any = 0;
+    for (size_t i = 1; i < n; i++)
+        any |= (int64_t)(v[i] - v[i - 1]) < 0;
+    return any;
 }
 
 int kymo_codec_delta_encode(const uint64_t *v, size_t n, struct kymo_buf *out)
 {
-    int64_t smin = INT64_MAX, smax = INT64_MIN;
-    uint64_t zmin = UINT64_MAX, zmax = 0;
-    for (size_t i = 1; i < n; i++) {
-        const int64_t d = (int64_t)(v[i] - v[i - 1]);
-        const uint64_t z = kymo_zigzag(d);
-        smin = d < smin ? d : smin;
-        smax = d > smax ? d : smax;
-        zmin = z < zmin ? z : zmin;
-        zmax = z > zmax ? z : zmax;
+    const int is_zigzag = falls(v, n);
+    struct kymo_range r;
+    kymo_range_begin(&r);
+    for (size_t i = 0; i + 1 < n; i += BLOCK) {
+        uint64_t d[BLOCK], first;
+        const size_t m = n - 1 - i < BLOCK ? n - 1 - i : BLOCK;
+        diff_block(v, 1, is_zigzag, &first);
+        diff_block(v + i, m, is_zigzag, d);
+        for (size_t j = 0; j < m; j++)
+            kymo_range_add(&r, d[j], first);
     }
-    if (n < 2)
-        smin = smax = 0;
-    const int is_zigzag = smin < 0;
-    const uint64_t low = is_zigzag ? zmin : (uint64_t)smin,
-                   high = is_zigzag ? zmax : (uint64_t)smax;
-    uint64_t base = 0;
-    const unsigned width =
-        n < 2 ? 0 : kymo_planes_width_of(low, high, INT64_MIN, INT64_MAX, &base);
+    const struct kymo_planes shape = n < 2 ? (struct kymo_planes){0} : kymo_planes_fit(&r);
     kymo_buf_u8(out, (uint8_t)is_zigzag);
     kymo_buf_varint(out, kymo_zigzag((int64_t)v[0]));
-    kymo_buf_u8(out, (uint8_t)width);
-    kymo_buf_varint(out, kymo_zigzag((int64_t)base));
-    uint8_t *p = kymo_buf_reserve(out, (n - 1) * width);
+    kymo_planes_put_head(&shape, out);
+    uint8_t *p = kymo_buf_reserve(out, (n - 1) * shape.width);
     if (!p)
         return 1;
-    put_blocks(v, n - 1, is_zigzag, width, base, p);
-    out->n += (n - 1) * width;
+    put_blocks(v, n - 1, is_zigzag, &shape, p);
+    out->n += (n - 1) * shape.width;
     return 1;
 }
 

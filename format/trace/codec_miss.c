@@ -41,37 +41,34 @@ static void put_bitmap(const uint64_t *v, size_t n, struct kymo_buf *out)
 
 int kymo_codec_miss_encode(const uint64_t *v, size_t n, struct kymo_buf *out)
 {
-    uint64_t miss[BLOCK], umin = UINT64_MAX, umax = 0;
-    int64_t smin = INT64_MAX, smax = INT64_MIN;
+    uint64_t miss[BLOCK], first = 0;
+    struct kymo_range r;
     size_t n_miss = 0;
+    kymo_range_begin(&r);
     for (size_t i = 0; i < n; i += BLOCK) {
         const size_t m = gather(v, i, n - i < BLOCK ? n : i + BLOCK, miss);
+        if (!n_miss && m)
+            first = miss[0];
         n_miss += m;
-        for (size_t j = 0; j < m; j++) {
-            const int64_t s = (int64_t)miss[j];
-            umin = miss[j] < umin ? miss[j] : umin;
-            umax = miss[j] > umax ? miss[j] : umax;
-            smin = s < smin ? s : smin;
-            smax = s > smax ? s : smax;
-        }
+        for (size_t j = 0; j < m; j++)
+            kymo_range_add(&r, miss[j], first);
     }
-    uint64_t base = 0;
-    const unsigned width = n_miss ? kymo_planes_width_of(umin, umax, smin, smax, &base) : 0;
+    const struct kymo_planes shape = n_miss ? kymo_planes_fit(&r) : (struct kymo_planes){0};
     put_bitmap(v, n, out);
-    kymo_buf_u8(out, (uint8_t)width);
-    kymo_buf_varint(out, kymo_zigzag((int64_t)base));
-    uint8_t *p = kymo_buf_reserve(out, n_miss * width);
+    kymo_planes_put_head(&shape, out);
+    uint8_t *p = kymo_buf_reserve(out, n_miss * shape.width);
     if (!p)
         return 1;
     size_t done = 0;
     for (size_t i = 0; i < n; i += BLOCK) {
         const size_t m = gather(v, i, n - i < BLOCK ? n : i + BLOCK, miss);
-        for (unsigned k = 0; k < width; k++)
+        for (unsigned k = 0; k < shape.width; k++)
             for (size_t j = 0; j < m; j++)
-                p[k * n_miss + done + j] = (uint8_t)((miss[j] - base) >> 8 * k);
+                p[k * n_miss + done + j] =
+                    (uint8_t)((miss[j] - shape.base) >> (8 * k + shape.shift));
         done += m;
     }
-    out->n += n_miss * width;
+    out->n += n_miss * shape.width;
     return 1;
 }
 

@@ -1,46 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0
  * codec_planes.c: values above a base, one plane a byte: all low bytes, then all second bytes.
- * Like stands next to like, so that zstd sees noise and constants apart.
+ * Like stands next to like, so that zstd sees noise and constants apart. Low bits in which all
+ * values agree (times rounded to 64 ns, offsets in pages) are left out.
  *
- *   u8 width 0..8 | zigzag varint base | plane 0 [n] | plane 1 [n] | ...
+ *   u8 width 0..8, and 16 when a shift follows | u8 shift 1..63 | zigzag varint base | plane 0 [n] | ...
  */
 #include "format/trace/codec.h"
+
+#define SHIFTED 16u
+/* Fewer low bits than this are left out only when that saves a plane. */
+#define SHIFT_MIN 6u
 
 static unsigned width_of(uint64_t range)
 {
     return range ? (unsigned)(64 - __builtin_clzll(range) + 7) / 8 : 0;
 }
 
-/* The base is the least value, signed or unsigned, whichever leaves the smaller range: a few
- * negative results among small numbers must not cost eight planes. */
-unsigned kymo_planes_width(const uint64_t *v, size_t n, uint64_t *base)
+void kymo_range_of(const uint64_t *v, size_t n, struct kymo_range *r)
 {
-    uint64_t umin = UINT64_MAX, umax = 0;
-    int64_t smin = INT64_MAX, smax = INT64_MIN;
-    for (size_t i = 0; i < n; i++) {
-        const int64_t s = (int64_t)v[i];
-        umin = v[i] < umin ? v[i] : umin;
-        umax = v[i] > umax ? v[i] : umax;
-        smin = s < smin ? s : smin;
-        smax = s > smax ? s : smax;
-    }
-    return kymo_planes_width_of(umin, umax, smin, smax, base);
+    kymo_range_begin(r);
+    for (size_t i = 0; i < n; i++)
+        kymo_range_add(r, v[i], v[0]);
 }
 
-unsigned kymo_planes_width_of(uint64_t umin, uint64_t umax, int64_t smin, int64_t smax,
-                              uint64_t *base)
+/* The base is the least value, signed or unsigned, whichever leaves the smaller range: a few
+ * negative results among small numbers must not cost eight planes. */
+struct kymo_planes kymo_planes_fit(const struct kymo_range *r)
 {
-    const uint64_t urange = umax - umin, srange = (uint64_t)smax - (uint64_t)smin;
+    const uint64_t urange = r->umax - r->umin, srange = (uint64_t)r->smax - (uint64_t)r->smin;
     const uint64_t range = srange < urange ? srange : urange;
-    const uint64_t low = srange < urange ? (uint64_t)smin : umin;
+    struct kymo_planes p = {.base = srange < urange ? (uint64_t)r->smin : r->umin};
+    if (!range)
+        return p;
+    const unsigned common = (unsigned)__builtin_ctzll(r->differ);
+    if (common >= SHIFT_MIN || width_of(range >> common) < width_of(range))
+        p.shift = common;
+    p.width = width_of(range >> p.shift);
     /* No base where it saves no plane: zero stays zero, which is what later readers expect to see
      * often, and the base itself costs bytes. */
-    if (range && width_of(umax) == width_of(range)) {
-        *base = 0;
-        return width_of(umax);
-    }
-    *base = low;
-    return width_of(range);
+    const uint64_t low_bits = ((uint64_t)1 << p.shift) - 1;
+    if (!(p.base & low_bits) && width_of(r->umax >> p.shift) == p.width)
+        p.base = 0;
+    return p;
 }
 
 /* One plane at a time; the shift is the loop's constant, so the compiler packs whole vectors. */
@@ -51,24 +52,32 @@ static void put_plane(const uint64_t *restrict v, size_t n, uint64_t base, unsig
         out[i] = (uint8_t)((v[i] - base) >> shift);
 }
 
-void kymo_planes_put_as(const uint64_t *v, size_t n, unsigned width, uint64_t base,
+void kymo_planes_put_head(const struct kymo_planes *shape, struct kymo_buf *out)
+{
+    kymo_buf_u8(out, (uint8_t)(shape->width | (shape->shift ? SHIFTED : 0)));
+    if (shape->shift)
+        kymo_buf_u8(out, (uint8_t)shape->shift);
+    kymo_buf_varint(out, kymo_zigzag((int64_t)shape->base));
+}
+
+void kymo_planes_put_as(const uint64_t *v, size_t n, const struct kymo_planes *shape,
                         struct kymo_buf *out)
 {
-    kymo_buf_u8(out, (uint8_t)width);
-    kymo_buf_varint(out, kymo_zigzag((int64_t)base));
-    uint8_t *p = kymo_buf_reserve(out, n * width);
+    kymo_planes_put_head(shape, out);
+    uint8_t *p = kymo_buf_reserve(out, n * shape->width);
     if (!p)
         return;
-    for (unsigned k = 0; k < width; k++)
-        put_plane(v, n, base, 8 * k, p + k * n);
-    out->n += n * width;
+    for (unsigned k = 0; k < shape->width; k++)
+        put_plane(v, n, shape->base, 8 * k + shape->shift, p + k * n);
+    out->n += n * shape->width;
 }
 
 void kymo_planes_put(const uint64_t *v, size_t n, struct kymo_buf *out)
 {
-    uint64_t base;
-    const unsigned width = kymo_planes_width(v, n, &base);
-    kymo_planes_put_as(v, n, width, base, out);
+    struct kymo_range r;
+    kymo_range_of(v, n, &r);
+    const struct kymo_planes shape = kymo_planes_fit(&r);
+    kymo_planes_put_as(v, n, &shape, out);
 }
 
 static void fill(uint64_t *v, size_t n, uint64_t x)
@@ -106,24 +115,47 @@ static void take_more(uint64_t *restrict v, size_t n, unsigned width, uint64_t b
         v[i] += base;
 }
 
+/* x << shift + base, of planes taken with base 0. */
+static void put_back(uint64_t *v, size_t n, unsigned shift, uint64_t base)
+{
+    for (size_t i = 0; i < n; i++)
+        v[i] = (v[i] << shift) + base;
+}
+
+static kymo_status take_head(struct kymo_bytes *in, struct kymo_planes *shape,
+                             struct kymo_err *err)
+{
+    const uint64_t at = in->at_bytes;
+    uint8_t how, shift = 0;
+    uint64_t zigzag;
+    KYMO_TRY(kymo_bytes_u8(in, &how, err));
+    if (how & SHIFTED)
+        KYMO_TRY(kymo_bytes_u8(in, &shift, err));
+    shape->width = how & ~SHIFTED;
+    shape->shift = shift;
+    if (shape->width > 8 || shift > 63 || (how & SHIFTED && (!shift || !shape->width)))
+        return KYMO_FAIL(err, KYMO_ECORRUPT, at,
+                         "planes: a width of %u bytes and a shift of %u, at most 8 and 63 are "
+                         "possible",
+                         shape->width, shift);
+    KYMO_TRY(kymo_bytes_varint(in, &zigzag, err));
+    shape->base = (uint64_t)kymo_unzigzag(zigzag);
+    return KYMO_OK;
+}
+
 kymo_status kymo_planes_take(struct kymo_bytes *in, uint64_t *v, size_t n, struct kymo_err *err)
 {
     const uint64_t at = in->at_bytes;
-    uint8_t width;
-    uint64_t zigzag;
-    KYMO_TRY(kymo_bytes_u8(in, &width, err));
-    if (width > 8)
+    struct kymo_planes shape;
+    KYMO_TRY(take_head(in, &shape, err));
+    if (shape.width && n > in->left / shape.width)
         return KYMO_FAIL(err, KYMO_ECORRUPT, at,
-                         "planes: a width of %u bytes, at most 8 are possible", width);
-    KYMO_TRY(kymo_bytes_varint(in, &zigzag, err));
-    if (width && n > in->left / width)
-        return KYMO_FAIL(err, KYMO_ECORRUPT, at,
-                         "planes: %zu values of %u bytes cannot lie in %zu bytes", n, width,
-                         in->left);
+                         "planes: %zu values of %u bytes cannot lie in %zu bytes", n,
+                         shape.width, in->left);
     struct kymo_bytes planes;
-    KYMO_TRY(kymo_bytes_take(in, n * width, &planes, err));
-    const uint64_t base = (uint64_t)kymo_unzigzag(zigzag);
-    switch (width) {
+    KYMO_TRY(kymo_bytes_take(in, n * shape.width, &planes, err));
+    const uint64_t base = shape.shift ? 0 : shape.base;
+    switch (shape.width) {
     case 0:
         fill(v, n, base);
         break;
@@ -137,8 +169,10 @@ kymo_status kymo_planes_take(struct kymo_bytes *in, uint64_t *v, size_t n, struc
         take_3(v, n, base, planes.p);
         break;
     default:
-        take_more(v, n, width, base, planes.p);
+        take_more(v, n, shape.width, base, planes.p);
     }
+    if (shape.shift)
+        put_back(v, n, shape.shift, shape.base);
     return KYMO_OK;
 }
 

@@ -32,6 +32,7 @@ const struct kymo_codec kymo_codecs[KYMO_CODEC_COUNT] = {
 
 struct kymo_column_encoder {
     ZSTD_CCtx *zstd;
+    int is_plain; /* no zstd for now */
     struct kymo_buf encoded, other;
     uint64_t sample[SAMPLE_VALUES], work[SAMPLE_VALUES], work2[SAMPLE_VALUES];
     double c_log2_c[SAMPLE_VALUES + 1]; /* c * log2(c) */
@@ -75,6 +76,11 @@ void kymo_column_encoder_close(struct kymo_column_encoder *e)
     free(e);
 }
 
+void kymo_column_encoder_plain(struct kymo_column_encoder *e, int on)
+{
+    e->is_plain = on;
+}
+
 /* -------- choosing -------- */
 
 static size_t take_sample(const uint64_t *v, size_t n, uint64_t *out)
@@ -92,13 +98,16 @@ static size_t take_sample(const uint64_t *v, size_t n, uint64_t *out)
 /* Entropy of the byte planes of x[m], in bits, all planes together. */
 static double plane_bits(const struct kymo_column_encoder *e, const uint64_t *x, size_t m)
 {
-    uint64_t base;
-    const unsigned width = m ? kymo_planes_width(x, m, &base) : 0;
+    struct kymo_range r;
     double bits = 0;
-    for (unsigned k = 0; k < width; k++) {
+    if (!m)
+        return 0;
+    kymo_range_of(x, m, &r);
+    const struct kymo_planes shape = kymo_planes_fit(&r);
+    for (unsigned k = 0; k < shape.width; k++) {
         uint16_t count[256] = {0};
         for (size_t i = 0; i < m; i++)
-            count[(uint8_t)((x[i] - base) >> 8 * k)]++;
+            count[(uint8_t)((x[i] - shape.base) >> (8 * k + shape.shift))]++;
         bits += e->c_log2_c[m];
         for (size_t b = 0; b < 256; b++)
             bits -= e->c_log2_c[count[b]];
@@ -161,13 +170,15 @@ static double dict_bits(struct kymo_column_encoder *e, const uint64_t *x, size_t
     const double distinct = (double)k + (double)once * (double)(n - m) / (double)m;
     if (distinct > KYMO_DICT_VALUES_MAX)
         return INFINITY;
-    uint64_t base;
-    const double item_bytes = kymo_planes_width(x, m, &base) > 2 ? 3.5 : 1.5;
+    struct kymo_range r;
+    kymo_range_of(x, m, &r);
+    const double item_bytes = kymo_planes_fit(&r).width > 2 ? 3.5 : 1.5;
     return ids * (double)n / (double)m + distinct * item_bytes * 8;
 }
 
 /* The codec that promises the fewest bits; the plainer one where there is no clear gain. */
-static enum kymo_codec_id choose(struct kymo_column_encoder *e, const uint64_t *v, size_t n)
+static enum kymo_codec_id choose(struct kymo_column_encoder *e, const uint64_t *v, size_t n,
+                                 double *best_bits)
 {
     const size_t m = take_sample(v, n, e->sample);
     const double scale = (double)n / (double)m;
@@ -182,24 +193,15 @@ static enum kymo_codec_id choose(struct kymo_column_encoder *e, const uint64_t *
     for (int c = 1; c < KYMO_CODEC_COUNT; c++)
         if (bits[c] < bits[best] * 0.97 - 64)
             best = (enum kymo_codec_id)c;
+    *best_bits = bits[best];
     return best;
 }
 
-static void extremes(const uint64_t *v, size_t n, struct kymo_stream *s)
+double kymo_column_bits(struct kymo_column_encoder *e, const uint64_t *v, size_t n)
 {
-    uint64_t umin = UINT64_MAX, umax = 0;
-    int64_t smin = INT64_MAX, smax = INT64_MIN;
-    for (size_t i = 0; i < n; i++) {
-        const int64_t x = (int64_t)v[i];
-        umin = v[i] < umin ? v[i] : umin;
-        umax = v[i] > umax ? v[i] : umax;
-        smin = x < smin ? x : smin;
-        smax = x > smax ? x : smax;
-    }
-    s->umin = umin;
-    s->umax = umax;
-    s->smin = smin;
-    s->smax = smax;
+    double bits;
+    (void)choose(e, v, n, &bits);
+    return bits;
 }
 
 /* -------- encoding -------- */
@@ -226,21 +228,22 @@ static void encode_values(struct kymo_column_encoder *e, const uint64_t *v, size
                           struct kymo_stream *s)
 {
     kymo_buf_clear(&e->encoded);
-    extremes(v, n, s);
-    if (s->umin == s->umax) {
+    kymo_range_of(v, n, &s->range);
+    if (!s->range.differ) {
+        const struct kymo_planes shape = {.base = v[0]};
         s->codec = KYMO_CODEC_PLANES;
-        kymo_planes_put_as(v, n, 0, v[0], &e->encoded);
+        kymo_planes_put_as(v, n, &shape, &e->encoded);
         return;
     }
     if (n < TRY_ALL_VALUES) {
         encode_shortest(e, v, n, s);
         return;
     }
-    s->codec = choose(e, v, n);
+    double bits;
+    s->codec = choose(e, v, n, &bits);
     if (s->codec == KYMO_CODEC_PLANES) {
-        uint64_t base;
-        const unsigned width = kymo_planes_width_of(s->umin, s->umax, s->smin, s->smax, &base);
-        kymo_planes_put_as(v, n, width, base, &e->encoded);
+        const struct kymo_planes shape = kymo_planes_fit(&s->range);
+        kymo_planes_put_as(v, n, &shape, &e->encoded);
     } else if (!kymo_codecs[s->codec].encode(v, n, &e->encoded)) {
         kymo_buf_clear(&e->encoded);
         s->codec = KYMO_CODEC_PLANES;
@@ -254,7 +257,7 @@ kymo_status kymo_column_encode_bytes(struct kymo_column_encoder *e, const void *
 {
     s->is_zstd = 0;
     s->encoded_bytes = s->stored_bytes = (uint32_t)n;
-    if (n >= KYMO_STREAM_ZSTD_BYTES_MIN) {
+    if (n >= KYMO_STREAM_ZSTD_BYTES_MIN && !e->is_plain) {
         const size_t bound = ZSTD_compressBound(n);
         uint8_t *to = kymo_buf_reserve(body, bound);
         const size_t m = to ? ZSTD_compress2(e->zstd, to, bound, p, n) : n;

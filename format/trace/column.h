@@ -33,22 +33,34 @@ struct kymo_codec {
 };
 extern const struct kymo_codec kymo_codecs[KYMO_CODEC_COUNT];
 
-/* The part that all codecs share: u8 width, zigzag varint base, then width planes of n bytes.
+/* What some values have in common. */
+struct kymo_range {
+    uint64_t umin, umax; /* as unsigned numbers */
+    int64_t smin, smax;  /* as signed ones */
+    uint64_t differ;     /* bits in which any differs from the first */
+};
+void kymo_range_of(const uint64_t *v, size_t n, struct kymo_range *r);
+
+/* Values as base + (x << shift), x being `width` bytes. */
+struct kymo_planes {
+    unsigned width, shift;
+    uint64_t base;
+};
+struct kymo_planes kymo_planes_fit(const struct kymo_range *r);
+
+/* The part that all codecs share: the shape, then width planes of n bytes.
  * take reads one and leaves `in` behind it. */
 void kymo_planes_put(const uint64_t *v, size_t n, struct kymo_buf *out);
 KYMO_MUST_USE kymo_status kymo_planes_take(struct kymo_bytes *in, uint64_t *v, size_t n,
                                            struct kymo_err *err);
-/* Bytes a value needs above the base that kymo_planes_put would choose. */
-unsigned kymo_planes_width(const uint64_t *v, size_t n, uint64_t *base);
 
 /* What the table of contents says about one stream. */
 struct kymo_stream {
     enum kymo_codec_id codec;
     int is_zstd;
-    uint32_t encoded_bytes; /* before zstd */
-    uint32_t stored_bytes;  /* as it lies in the body */
-    uint64_t umin, umax;    /* extremes of the values, set by kymo_column_encode */
-    int64_t smin, smax;
+    uint32_t encoded_bytes;  /* before zstd */
+    uint32_t stored_bytes;   /* as it lies in the body */
+    struct kymo_range range; /* of the values, set by kymo_column_encode */
 };
 
 /* Chooses a codec, encodes and compresses; scratch and zstd context are reused. Owned. */
@@ -56,6 +68,10 @@ struct kymo_column_encoder;
 KYMO_MUST_USE kymo_status kymo_column_encoder_open(struct kymo_column_encoder **out,
                                                    int zstd_level, struct kymo_err *err);
 void kymo_column_encoder_close(struct kymo_column_encoder *e);
+/* on: keep zstd away from the streams that follow; whoever holds them compresses them together. */
+void kymo_column_encoder_plain(struct kymo_column_encoder *e, int on);
+/* About how many bits v[n] takes with the codec that it would get, by a sample of it. */
+double kymo_column_bits(struct kymo_column_encoder *e, const uint64_t *v, size_t n);
 /* Append v[n] to body, n >= 1. */
 KYMO_MUST_USE kymo_status kymo_column_encode(struct kymo_column_encoder *e, const uint64_t *v,
                                              size_t n, struct kymo_stream *s,

@@ -263,6 +263,11 @@ kymo_status kymo_reader_columns(kymo_reader *r, const char *table, const char *c
     return apply_all(r, err);
 }
 
+void kymo_reader_call_order(kymo_reader *r, int on)
+{
+    kymo_decoder_call_order(r->decoder, on);
+}
+
 void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns)
 {
     r->since_ns = since_ns;
@@ -537,6 +542,15 @@ kymo_status kymo_reader_next(kymo_reader *r, const struct kymo_batch **b, struct
     }
     *b = got;
     return KYMO_OK;
+}
+
+kymo_status kymo_reader_more(kymo_reader *r, const uint8_t *want, struct kymo_err *err)
+{
+    struct kymo_err why = {0};
+    if (r->broken)
+        return remember(r, r->broken, &r->why, err);
+    const kymo_status s = kymo_chunk_more(r->decoder, want, &r->batch, &why);
+    return s ? remember(r, s, &why, err) : KYMO_OK;
 }
 
 static kymo_status skim(struct kymo_reader *r, const char **table, int verify,

@@ -11,6 +11,15 @@
 KYMO_MUST_USE kymo_status kymo_reader_columns(kymo_reader *r, const char *table,
                                               const char *const *columns, size_t n,
                                               struct kymo_err *err);
+/*
+ * Decode further columns, want[n_columns], of the batch that the last call gave; it stays where it is.
+ * What a filter says about few columns so saves decoding the rest.
+ */
+KYMO_MUST_USE kymo_status kymo_reader_more(kymo_reader *r, const uint8_t *want,
+                                           struct kymo_err *err);
+/* Give the rows of grouped tables in call order (by key, task and time, batch->run) from the next
+ * chunk on: for those who count and sum, it saves what sorting them back would cost. */
+void kymo_reader_call_order(kymo_reader *r, int on);
 /* Skip chunks whose time range does not meet [since, until] (ns, inclusive); rows are not cut. */
 void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns);
 /* Header of the chunk that the last batch came from (flags, seal). */

@@ -82,7 +82,7 @@ static kymo_status take_column(struct kymo_bytes *in, struct kymo_arena *arena,
     if (c->type < KYMO_T_U64 || c->type > KYMO_T_STR)
         return KYMO_FAIL(err, KYMO_ECORRUPT, type_at, "schema: column '%s' has unknown type %u",
                          c->name, c->type);
-    if (c->order > KYMO_ORDER_SPLIT)
+    if (c->order >= KYMO_ORDER_COUNT)
         return KYMO_FAIL(err, KYMO_ECORRUPT, type_at + 1,
                          "schema: column '%s' has unknown order %u", c->name, c->order);
     if (c->nullable > 1)
@@ -92,6 +92,10 @@ static kymo_status take_column(struct kymo_bytes *in, struct kymo_arena *arena,
     if (c->nullable && (c->order == KYMO_ORDER_TASK || c->order == KYMO_ORDER_KEY))
         return KYMO_FAIL(err, KYMO_ECORRUPT, type_at + 2,
                          "schema: column '%s' of tasks or keys cannot be nullable", c->name);
+    if (c->order == KYMO_ORDER_CHAIN && (c->nullable || c->type != KYMO_T_U64))
+        return KYMO_FAIL(err, KYMO_ECORRUPT, type_at + 1,
+                         "schema: column '%s' is no time that could go on from another",
+                         c->name);
     return KYMO_OK;
 }
 
@@ -183,9 +187,19 @@ int kymo_schema_ts(const struct kymo_schema *s)
 {
     for (uint32_t i = 0; i < s->n_columns; i++) {
         const struct kymo_column_def *c = &s->column[i];
-        if (c->type == KYMO_T_U64 && c->order == KYMO_ORDER_ROW && !c->nullable &&
+        if (c->type == KYMO_T_U64 &&
+            (c->order == KYMO_ORDER_ROW || c->order == KYMO_ORDER_CHAIN) && !c->nullable &&
             !strcmp(c->name, "ts") && !strcmp(c->unit, "ns"))
             return (int)i;
     }
     return -1;
+}
+
+int kymo_schema_dur(const struct kymo_schema *s)
+{
+    const int c = kymo_schema_column(s, "dur");
+    if (c < 0 || s->column[c].type != KYMO_T_U64 || strcmp(s->column[c].unit, "ns") != 0 ||
+        (s->column[c].order != KYMO_ORDER_CALL && s->column[c].order != KYMO_ORDER_SPLIT))
+        return -1;
+    return c;
 }

@@ -19,7 +19,9 @@
  *   TASK   one value a task of the chunk; a row points at its task
  *   KEY    one value a key of the chunk (a key is one system call of one architecture)
  *   CALL   one value a row, in (key, task, row) order: like stands next to like
- *   SPLIT  as CALL, but each key has a stream of its own, or none: then its rows are null
+ *   SPLIT  as CALL, but a key may have a stream of its own, or none: then its rows are null
+ *   CHAIN  a time that goes on from that of the same task's row before and the row's own `dur`: what
+ *          is kept, as in SPLIT, is how long the task was busy between its calls
  */
 enum kymo_order {
     KYMO_ORDER_ROW = 0,
@@ -27,6 +29,8 @@ enum kymo_order {
     KYMO_ORDER_KEY = 2,
     KYMO_ORDER_CALL = 3,
     KYMO_ORDER_SPLIT = 4,
+    KYMO_ORDER_CHAIN = 5,
+    KYMO_ORDER_COUNT
 };
 
 struct kymo_column_def {
@@ -57,9 +61,11 @@ KYMO_MUST_USE kymo_status kymo_schema_decode(struct kymo_schema **out, struct ky
 uint64_t kymo_schema_hash(const struct kymo_schema *s);
 /* Index by name, or -1. */
 int kymo_schema_column(const struct kymo_schema *s, const char *name);
-/* The column that gives a chunk its time range: "ts", u64, ns, ROW, never null; or -1. */
+/* The column that gives a chunk its time range: "ts", u64, ns, ROW or CHAIN, never null; or -1. */
 int kymo_schema_ts(const struct kymo_schema *s);
-/* Does any column have TASK, KEY, CALL or SPLIT order? */
+/* The column that CHAIN columns go on from: "dur", u64, ns, CALL or SPLIT; or -1. */
+int kymo_schema_dur(const struct kymo_schema *s);
+/* Does any column have an order other than ROW? */
 int kymo_schema_is_grouped(const struct kymo_schema *s);
 
 /* The tables the recorder writes, version 1 (tables.c). Column indexes below are theirs. */
@@ -68,7 +74,7 @@ extern const struct kymo_schema KYMO_TABLE_SYSCALL, KYMO_TABLE_PROCESS, KYMO_TAB
     KYMO_TABLE_SYSNAME;
 
 enum {
-    KYMO_SYSCALL_TS,      /* ROW  ns, CLOCK_MONOTONIC at exit */
+    KYMO_SYSCALL_TS,      /* CHAIN ns, CLOCK_MONOTONIC at exit */
     KYMO_SYSCALL_CPU,     /* CALL */
     KYMO_SYSCALL_PID,     /* TASK process id (tgid) in the initial namespace */
     KYMO_SYSCALL_TID,     /* TASK */
@@ -79,7 +85,7 @@ enum {
     KYMO_SYSCALL_ARCH,    /* KEY  AUDIT_ARCH_* */
     KYMO_SYSCALL_NR,      /* KEY */
     KYMO_SYSCALL_FLAGS,   /* CALL KYMO_CALL_* */
-    KYMO_SYSCALL_DUR,     /* CALL ns, null: the entry was not seen */
+    KYMO_SYSCALL_DUR,     /* SPLIT ns, null: the entry was not seen */
     KYMO_SYSCALL_RET,     /* SPLIT i64 raw result; null for rows made at entry */
     KYMO_SYSCALL_ARG0,    /* SPLIT u64 ... */
     KYMO_SYSCALL_ARG1,

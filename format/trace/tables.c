@@ -31,7 +31,7 @@
     }
 
 static const struct kymo_column_def syscall_columns[] = {
-    [KYMO_SYSCALL_TS] = ROW("ts", "ns", U64),
+    [KYMO_SYSCALL_TS] = {"ts", "ns", KYMO_T_U64, KYMO_ORDER_CHAIN, 0},
     [KYMO_SYSCALL_CPU] = CALL("cpu", "", U64),
     [KYMO_SYSCALL_PID] = TASK("pid", "", U64),
     [KYMO_SYSCALL_TID] = TASK("tid", "", U64),
@@ -42,7 +42,7 @@ static const struct kymo_column_def syscall_columns[] = {
     [KYMO_SYSCALL_ARCH] = KEY("arch", "", U64),
     [KYMO_SYSCALL_NR] = KEY("nr", "", U64),
     [KYMO_SYSCALL_FLAGS] = CALL("flags", "", U64),
-    [KYMO_SYSCALL_DUR] = {"dur", "ns", KYMO_T_U64, KYMO_ORDER_CALL, 1},
+    [KYMO_SYSCALL_DUR] = SPLIT("dur", "ns", U64),
     [KYMO_SYSCALL_RET] = SPLIT("ret", "", I64),
     [KYMO_SYSCALL_ARG0] = SPLIT("arg0", "", U64),
     [KYMO_SYSCALL_ARG1] = SPLIT("arg1", "", U64),

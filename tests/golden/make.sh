@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 build=${KYMO_BUILD:-build/release}
 make "$build/tests/test_golden"
-KYMO_GOLDEN_WRITE=tests/golden/v1-small.kymo "$build/tests/test_golden"
+KYMO_GOLDEN_WRITE=tests/golden "$build/tests/test_golden"
 tests/golden/dump.sh > build/spec.dump
 sed -i '/^<!-- golden -->$/,$d' format/SPEC.md
 { echo '<!-- golden -->'; cat build/spec.dump; } >> format/SPEC.md

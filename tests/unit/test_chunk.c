@@ -11,6 +11,7 @@
 
 #include "format/base/rng.h"
 #include "format/trace/chunk.h"
+#include "format/trace/order.h"
 
 static void a_header_comes_back_and_every_flipped_bit_is_noticed(void **state)
 {
@@ -57,16 +58,19 @@ static void headers_that_say_what_they_must_not_are_refused(void **state)
 }
 
 static const struct kymo_column_def mixed_columns[] = {
-    {"ts", "ns", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"ts", "ns", KYMO_T_U64, KYMO_ORDER_CHAIN, 0},
     {"row", "", KYMO_T_I64, KYMO_ORDER_ROW, 1},
     {"task", "", KYMO_T_STR, KYMO_ORDER_TASK, 0},
     {"key", "", KYMO_T_U64, KYMO_ORDER_KEY, 0},
     {"call", "", KYMO_T_F64, KYMO_ORDER_CALL, 1},
     {"split", "", KYMO_T_I64, KYMO_ORDER_SPLIT, 1},
     {"text", "", KYMO_T_STR, KYMO_ORDER_SPLIT, 1},
+    {"dur", "ns", KYMO_T_U64, KYMO_ORDER_SPLIT, 1},
+    {"asked", "", KYMO_T_U64, KYMO_ORDER_SPLIT, 1},
 };
+#define COLUMNS 9
 static const struct kymo_schema mixed = {
-    .table = "mixed", .n_columns = 7, .column = mixed_columns, .meta = ""};
+    .table = "mixed", .n_columns = COLUMNS, .column = mixed_columns, .meta = ""};
 
 /* nulls: 0 none, 1 some, 2 all, 3 by key */
 static void fill(struct kymo_rows *r, uint32_t n, uint32_t tasks, uint32_t keys, int nulls,
@@ -86,7 +90,7 @@ static void fill(struct kymo_rows *r, uint32_t n, uint32_t tasks, uint32_t keys,
         r->task[row] = (uint32_t)(dice % tasks);
         r->key[row] = (uint16_t)((dice >> 20) % keys);
         kymo_rows_set(r, 0, row, 1000 + i * 7 - dice % 5);
-        for (uint32_t c = 1; c < 7; c++) {
+        for (uint32_t c = 1; c < COLUMNS; c++) {
             if (c == 2 || c == 3 || nulls == 2 || (nulls == 1 && (dice >> (30 + c)) % 3 == 0) ||
                 (nulls == 3 && r->key[row] % 2))
                 continue;
@@ -96,28 +100,38 @@ static void fill(struct kymo_rows *r, uint32_t n, uint32_t tasks, uint32_t keys,
                 kymo_rows_set_str(r, c, row, text[dice % 4], strlen(text[dice % 4]));
             else
                 kymo_rows_set(r, c, row, (uint64_t)((int64_t)(dice % 77) - 40));
+            if (c == 8 && r->key[row] % 3 == 0) /* a result that is what was asked for */
+                kymo_rows_set(r, 5, row, r->lane[8][row]);
         }
     }
 }
 
+static int same_row(const struct kymo_batch *a, uint32_t i, const struct kymo_batch *b,
+                    uint32_t j)
+{
+    for (uint32_t c = 0; c < a->schema->n_columns; c++) {
+        uint32_t n, m;
+        if (kymo_batch_present(a, c, i) != kymo_batch_present(b, c, j))
+            return 0;
+        if (!kymo_batch_present(a, c, i))
+            continue;
+        if (a->schema->column[c].type != KYMO_T_STR) {
+            if (kymo_batch_lane(a, c, i) != kymo_batch_lane(b, c, j))
+                return 0;
+            continue;
+        }
+        const char *s = kymo_batch_str(a, c, i, &n), *t = kymo_batch_str(b, c, j, &m);
+        if (n != m || memcmp(s, t, n) != 0)
+            return 0;
+    }
+    return 1;
+}
+
 static int same(const struct kymo_batch *a, const struct kymo_batch *b)
 {
-    for (uint32_t c = 0; c < a->schema->n_columns; c++)
-        for (uint32_t i = 0; i < a->n_rows; i++) {
-            uint32_t n, m;
-            if (kymo_batch_present(a, c, i) != kymo_batch_present(b, c, i))
-                return 0;
-            if (!kymo_batch_present(a, c, i))
-                continue;
-            if (a->schema->column[c].type != KYMO_T_STR) {
-                if (kymo_batch_lane(a, c, i) != kymo_batch_lane(b, c, i))
-                    return 0;
-                continue;
-            }
-            const char *s = kymo_batch_str(a, c, i, &n), *t = kymo_batch_str(b, c, i, &m);
-            if (n != m || memcmp(s, t, n) != 0)
-                return 0;
-        }
+    for (uint32_t i = 0; i < a->n_rows; i++)
+        if (!same_row(a, i, b, i))
+            return 0;
     return a->n_rows == b->n_rows;
 }
 
@@ -134,7 +148,7 @@ static int open_codecs(void **state)
     struct codecs *c = calloc(1, sizeof(*c));
     *state = c;
     return !c || kymo_encoder_open(&c->encoder, 1, NULL) ||
-           kymo_decoder_open(&c->decoder, NULL) || kymo_rows_open(&c->rows, &mixed, 2000, NULL);
+           kymo_decoder_open(&c->decoder, NULL) || kymo_rows_open(&c->rows, &mixed, 6000, NULL);
 }
 
 static int close_codecs(void **state)
@@ -169,7 +183,7 @@ static kymo_status decode(struct codecs *c, const uint8_t *want, struct kymo_are
 
 static void every_shape_of_table_comes_back(void **state)
 {
-    static const uint32_t rows[] = {1, 2, 33, 1999}, tasks[] = {1, 3, 300},
+    static const uint32_t rows[] = {1, 2, 1999, 6000}, tasks[] = {1, 3, 300},
                           keys[] = {1, 2, 100, 512};
     struct codecs *c = *state;
     struct kymo_rng rng;
@@ -195,14 +209,14 @@ static void columns_that_nobody_wants_are_left_out_and_the_others_are_the_same(v
     fill(c->rows, 500, 7, 9, 1, &rng);
     const struct kymo_batch in = encode(c);
     for (unsigned mask = 0; mask < 128; mask += 9) {
-        uint8_t want[7];
+        uint8_t want[COLUMNS] = {0};
         struct kymo_batch out;
         kymo_arena_init(&arena, (size_t)32 << 20);
         for (unsigned k = 0; k < 7; k++)
             want[k] = mask >> k & 1;
         assert_int_equal(decode(c, want, &arena, &out), KYMO_OK);
         for (uint32_t k = 0; k < 7; k++) {
-            assert_int_equal(!out.lane[k], !want[k]);
+            assert_true(want[k] ? !!out.lane[k] : !out.lane[k] || k == 5);
             for (uint32_t i = 0; want[k] && i < in.n_rows; i++) {
                 assert_int_equal(kymo_batch_present(&in, k, i), kymo_batch_present(&out, k, i));
                 if (kymo_batch_present(&in, k, i))
@@ -211,6 +225,78 @@ static void columns_that_nobody_wants_are_left_out_and_the_others_are_the_same(v
         }
         kymo_arena_release(&arena);
     }
+}
+
+/* In call order a row is another one of the same chunk: this tells which. */
+static void in_call_order_the_same_rows_stand_by_key_task_and_time(void **state)
+{
+    struct codecs *c = *state;
+    static uint32_t by_task[6000], by_call[6000], task_at[301], key_at[513];
+    struct kymo_rng rng;
+    kymo_rng_init(&rng, 16);
+    for (int i = 0; i < 12; i++) {
+        const uint32_t n = i % 2 ? 6000 : 700, tasks = i % 3 ? 300 : 2, keys = i % 4 ? 3 : 90;
+        struct kymo_arena arena;
+        struct kymo_batch out;
+        kymo_arena_init(&arena, (size_t)32 << 20);
+        fill(c->rows, n, tasks, keys, i % 4, &rng);
+        const struct kymo_batch in = encode(c);
+        kymo_order_by_task(in.task, n, tasks, task_at, by_task);
+        kymo_order_by_call(in.key, by_task, n, keys, key_at, by_call);
+        kymo_decoder_call_order(c->decoder, 1);
+        /* First nothing but the runs, then one column after the other. */
+        uint8_t want[COLUMNS] = {0};
+        assert_int_equal(decode(c, want, &arena, &out), KYMO_OK);
+        uint32_t rows = 0;
+        for (uint32_t k = 0; k < out.n_runs; k++)
+            rows += out.run[k].n;
+        assert_int_equal(rows, n);
+        for (uint32_t k = 0; k < COLUMNS; k++) {
+            want[COLUMNS - 1 - k] = 1;
+            assert_int_equal(kymo_chunk_more(c->decoder, want, &out, NULL), KYMO_OK);
+        }
+        kymo_decoder_call_order(c->decoder, 0);
+        for (uint32_t k = 0, row = 0; k < out.n_runs; k++)
+            for (uint32_t j = 0; j < out.run[k].n; j++, row++) {
+                assert_int_equal(out.run[k].task, in.task[by_call[row]]);
+                assert_int_equal(out.run[k].key, in.key[by_call[row]]);
+                assert_true(same_row(&in, by_call[row], &out, row));
+            }
+        kymo_arena_release(&arena);
+    }
+}
+
+static void zones_are_the_least_and_the_greatest_of_what_is_there(void **state)
+{
+    struct codecs *c = *state;
+    struct kymo_rng rng;
+    struct kymo_arena arena;
+    struct kymo_batch out;
+    kymo_rng_init(&rng, 17);
+    kymo_arena_init(&arena, (size_t)32 << 20);
+    fill(c->rows, 6000, 5, 3, 1, &rng);
+    (void)encode(c);
+    assert_int_equal(decode(c, NULL, &arena, &out), KYMO_OK);
+    for (uint32_t k = 0; k < COLUMNS; k++) {
+        uint64_t min = UINT64_MAX, max = 0;
+        const int is_signed = mixed_columns[k].type == KYMO_T_I64;
+        const uint64_t flip =
+            is_signed ? (uint64_t)1 << 63 : 0; /* so that unsigned order is right */
+        const int is_call = mixed_columns[k].order == KYMO_ORDER_SPLIT;
+        assert_true(out.zone[k].is_known || !is_call || mixed_columns[k].type == KYMO_T_STR);
+        for (uint32_t i = 0; out.zone[k].is_known && i < out.n_rows; i++) {
+            if (!kymo_batch_present(&out, k, i))
+                continue;
+            const uint64_t v = kymo_batch_lane(&out, k, i) ^ flip;
+            min = v < min ? v : min;
+            max = v > max ? v : max;
+        }
+        if (out.zone[k].is_known) {
+            assert_int_equal(out.zone[k].min ^ flip, min);
+            assert_int_equal(out.zone[k].max ^ flip, max);
+        }
+    }
+    kymo_arena_release(&arena);
 }
 
 /* The bodies are not under a checksum here: any answer but a crash or rows out of range will do. */
@@ -246,7 +332,7 @@ static void memory_that_runs_out_at_any_call_is_a_limit(void **state)
     struct codecs *c = *state;
     struct kymo_rng rng;
     kymo_rng_init(&rng, 14);
-    fill(c->rows, 900, 5, 6, 1, &rng);
+    fill(c->rows, 5000, 5, 6, 1, &rng);
     const struct kymo_batch in = encode(c);
     for (int which = 0; which < 2; which++) {
         uint64_t k = 1;
@@ -293,6 +379,8 @@ int main(void)
         cmocka_unit_test(headers_that_say_what_they_must_not_are_refused),
         cmocka_unit_test(every_shape_of_table_comes_back),
         cmocka_unit_test(columns_that_nobody_wants_are_left_out_and_the_others_are_the_same),
+        cmocka_unit_test(in_call_order_the_same_rows_stand_by_key_task_and_time),
+        cmocka_unit_test(zones_are_the_least_and_the_greatest_of_what_is_there),
         cmocka_unit_test(a_body_cut_or_changed_anywhere_never_reads_out_of_bounds),
         cmocka_unit_test(memory_that_runs_out_at_any_call_is_a_limit),
         cmocka_unit_test(rows_of_tasks_that_do_not_exist_are_refused_before_writing),

@@ -152,11 +152,32 @@ static void a_few_negatives_among_small_numbers_stay_narrow(void **state)
 {
     (void)state;
     static uint64_t v[N_MAX];
-    uint64_t base;
+    struct kymo_range r;
     for (size_t i = 0; i < N_MAX; i++)
         v[i] = i % 50 ? i % 100 : (uint64_t)-11;
-    assert_int_equal(kymo_planes_width(v, N_MAX, &base), 1);
-    assert_int_equal(base, (uint64_t)-11);
+    kymo_range_of(v, N_MAX, &r);
+    const struct kymo_planes shape = kymo_planes_fit(&r);
+    assert_int_equal(shape.width, 1);
+    assert_int_equal(shape.shift, 0);
+    assert_int_equal(shape.base, (uint64_t)-11);
+}
+
+static void low_bits_that_all_values_share_cost_nothing(void **state)
+{
+    (void)state;
+    static uint64_t v[N_MAX];
+    struct kymo_rng rng;
+    kymo_rng_init(&rng, 6);
+    for (unsigned shift = 0; shift < 64; shift++) {
+        struct kymo_range r;
+        for (size_t i = 0; i < N_MAX; i++)
+            v[i] = 5 % ((uint64_t)1 << shift) + (kymo_rng_u64(&rng) % 256 << shift);
+        kymo_range_of(v, N_MAX, &r);
+        const struct kymo_planes shape = kymo_planes_fit(&r);
+        assert_int_equal(shape.width, 1);
+        assert_true(!shift || shape.shift == shift || shift + 8 > 64);
+        assert_true(trip(v, N_MAX).encoded_bytes <= N_MAX + 16 || shift + 8 > 64);
+    }
 }
 
 static void sums_that_lie_about_zstd_are_corrupt(void **state)
@@ -209,6 +230,7 @@ int main(void)
         cmocka_unit_test(each_shape_takes_the_codec_that_is_made_for_it),
         cmocka_unit_test(a_constant_stream_is_a_few_bytes_whatever_its_length),
         cmocka_unit_test(a_few_negatives_among_small_numbers_stay_narrow),
+        cmocka_unit_test(low_bits_that_all_values_share_cost_nothing),
         cmocka_unit_test(sums_that_lie_about_zstd_are_corrupt),
     };
     return cmocka_run_group_tests_name("column", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,11 +15,12 @@
 #include <cmocka.h>
 
 #include "format/base/file.h"
+#include "format/base/size.h"
 #include "format/trace/reader.h"
 #include "format/trace/writer.h"
 #include "tests/unit/tracegen.h"
 
-#define GOLDEN "tests/golden/v1-small.kymo"
+#define GOLDEN "tests/golden"
 /* The bytes are those of this zstd; another one may pack the same rows otherwise. */
 #define GOLDEN_ZSTD 10504u
 
@@ -38,12 +40,19 @@ static const struct kymo_schema every = {.table = "every",
                                          .column = every_column,
                                          .meta = "{\"note\": \"all types\"}"};
 
-static void fill_syscalls(struct kymo_rows *r)
+/* A capture of few rows is one zstd frame a chunk, a longer one has a frame a stream. */
+static const struct golden {
+    const char *name;
+    uint32_t n_calls;
+} golden[] = {{"v1-small.kymo", 90}, {"v1-large.kymo", 6000}};
+
+static void fill_syscalls(struct kymo_rows *r, uint32_t n)
 {
     struct tracegen g;
     tracegen_init(&g, 3);
+    kymo_rows_clear(r);
     tracegen_begin(r);
-    for (int i = 0; i < 90; i++)
+    for (uint32_t i = 0; i < n; i++)
         tracegen_row(&g, r);
 }
 
@@ -94,10 +103,9 @@ static void write_golden(int fd, struct kymo_rows *syscalls, struct kymo_rows *a
 static int make_golden(void **state)
 {
     struct kymo_rows **r = calloc(2, sizeof(*r));
-    if (!r || kymo_rows_open(&r[0], &KYMO_TABLE_SYSCALL, 128, NULL) ||
+    if (!r || kymo_rows_open(&r[0], &KYMO_TABLE_SYSCALL, 6000, NULL) ||
         kymo_rows_open(&r[1], &every, 128, NULL))
         return -1;
-    fill_syscalls(r[0]);
     fill_every(r[1]);
     *state = r;
     return 0;
@@ -112,25 +120,34 @@ static int drop_golden(void **state)
     return 0;
 }
 
-static void the_golden_file_is_what_this_program_writes(void **state)
+static void path_of(const struct golden *g, char *path, size_t n)
+{
+    (void)snprintf(path, n, "%s/%s", GOLDEN, g->name);
+}
+
+static void the_golden_files_are_what_this_program_writes(void **state)
 {
     struct kymo_rows **r = *state;
-    char path[] = "/tmp/kymo-golden-XXXXXX";
-    struct kymo_buf mine = {0}, theirs = {0};
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    write_golden(fd, r[0], r[1]);
-    close(fd);
-    assert_int_equal(kymo_file_read(&mine, path, 1 << 20, NULL), KYMO_OK);
-    unlink(path);
-    if (ZSTD_versionNumber() == GOLDEN_ZSTD) {
-        assert_int_equal(kymo_file_read(&theirs, GOLDEN, 1 << 20, NULL), KYMO_OK);
-        assert_int_equal(mine.n, theirs.n);
-        assert_memory_equal(mine.p, theirs.p, mine.n);
+    for (size_t i = 0; i < KYMO_COUNT_OF(golden); i++) {
+        char path[] = "/tmp/kymo-golden-XXXXXX", theirs_path[256];
+        struct kymo_buf mine = {0}, theirs = {0};
+        const int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        fill_syscalls(r[0], golden[i].n_calls);
+        write_golden(fd, r[0], r[1]);
+        close(fd);
+        assert_int_equal(kymo_file_read(&mine, path, 1 << 20, NULL), KYMO_OK);
+        unlink(path);
+        if (ZSTD_versionNumber() == GOLDEN_ZSTD) {
+            path_of(&golden[i], theirs_path, sizeof(theirs_path));
+            assert_int_equal(kymo_file_read(&theirs, theirs_path, 1 << 20, NULL), KYMO_OK);
+            assert_int_equal(mine.n, theirs.n);
+            assert_memory_equal(mine.p, theirs.p, mine.n);
+        }
+        assert_true(mine.n > 1000 && mine.n < 40000);
+        kymo_buf_release(&mine);
+        kymo_buf_release(&theirs);
     }
-    assert_true(mine.n > 1000 && mine.n < 8192);
-    kymo_buf_release(&mine);
-    kymo_buf_release(&theirs);
 }
 
 static void assert_cell(const struct kymo_batch *want, const struct kymo_batch *got, uint32_t c,
@@ -149,13 +166,15 @@ static void assert_cell(const struct kymo_batch *want, const struct kymo_batch *
     assert_memory_equal(s, t, n);
 }
 
-static void the_golden_file_reads_back_cell_by_cell(void **state)
+static void read_back(const struct golden *g, struct kymo_rows **r)
 {
-    struct kymo_rows **r = *state;
     kymo_reader *reader;
-    assert_int_equal(kymo_reader_open(&reader, GOLDEN, 0, NULL), KYMO_OK);
+    const struct kymo_batch *got;
+    char path[256];
+    path_of(g, path, sizeof(path));
+    fill_syscalls(r[0], g->n_calls);
+    assert_int_equal(kymo_reader_open(&reader, path, 0, NULL), KYMO_OK);
     for (int k = 0; k < 2; k++) {
-        const struct kymo_batch *got;
         const struct kymo_batch want = kymo_rows_view(r[k]);
         assert_int_equal(kymo_reader_next(reader, &got, NULL), KYMO_OK);
         assert_non_null(got);
@@ -165,27 +184,46 @@ static void the_golden_file_reads_back_cell_by_cell(void **state)
             for (uint32_t i = 0; i < want.n_rows; i++)
                 assert_cell(&want, got, c, i);
     }
-    const struct kymo_batch *end;
-    assert_int_equal(kymo_reader_next(reader, &end, NULL), KYMO_OK);
-    assert_null(end);
+    assert_int_equal(kymo_reader_next(reader, &got, NULL), KYMO_OK);
+    assert_null(got);
     assert_true(kymo_reader_complete(reader));
     kymo_reader_close(reader);
+}
+
+static void the_golden_files_read_back_cell_by_cell(void **state)
+{
+    for (size_t i = 0; i < KYMO_COUNT_OF(golden); i++)
+        read_back(&golden[i], *state);
+}
+
+static int write_all(const char *folder)
+{
+    void *state;
+    if (make_golden(&state))
+        return 1;
+    struct kymo_rows **r = state;
+    for (size_t i = 0; i < KYMO_COUNT_OF(golden); i++) {
+        char path[4096];
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, golden[i].name);
+        const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        if (fd < 0)
+            return 1;
+        fill_syscalls(r[0], golden[i].n_calls);
+        write_golden(fd, r[0], r[1]);
+        if (close(fd))
+            return 1;
+    }
+    return drop_golden(&state);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_golden_file_is_what_this_program_writes),
-        cmocka_unit_test(the_golden_file_reads_back_cell_by_cell),
+        cmocka_unit_test(the_golden_files_are_what_this_program_writes),
+        cmocka_unit_test(the_golden_files_read_back_cell_by_cell),
     };
     const char *write_to = getenv("KYMO_GOLDEN_WRITE");
-    if (write_to) {
-        void *state;
-        const int fd = open(write_to, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-        if (fd < 0 || make_golden(&state))
-            return 1;
-        write_golden(fd, ((struct kymo_rows **)state)[0], ((struct kymo_rows **)state)[1]);
-        return close(fd) ? 1 : drop_golden(&state);
-    }
+    if (write_to)
+        return write_all(write_to);
     return cmocka_run_group_tests_name("golden", tests, make_golden, drop_golden);
 }

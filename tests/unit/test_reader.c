@@ -15,6 +15,7 @@
 
 #include "format/base/file.h"
 #include "format/trace/reader.h"
+#include "format/trace/toc.h"
 #include "format/trace/writer.h"
 #include "tests/unit/tracegen.h"
 
@@ -434,19 +435,26 @@ static void put_numbers(struct kymo_buf *b, const uint64_t *v, size_t n)
 static void claims_that_the_bytes_cannot_pay_are_corrupt(void **state)
 {
     static const struct {
-        uint64_t number[5]; /* tasks keys strings streams */
+        uint64_t number[13]; /* tasks keys strings runs (key task rows)... streams */
         size_t n;
     } toc[] = {
-        {{0, 0, 1, 0}, 4},          /* grouped, without tasks */
-        {{UINT32_MAX, 1, 1, 0}, 4}, /* tasks */
-        {{1, 513, 1, 0}, 4},        /* keys */
-        {{1, 1, 0, 0}, 4},          /* strings */
-        {{1, 1, UINT64_MAX, 0}, 4}, /* strings */
-        {{1, 1, 1, UINT64_MAX}, 4}, /* streams */
-        {{1, 1, 1, 1u << 30}, 4},   /* streams */
-        {{1, 1, 1, 0}, 4},          /* no streams at all */
-        {{1, 1, 1, 0, 7}, 5},       /* a byte too many */
-        {{1, 1}, 2},                /* too short */
+        {{0, 0, 1, 0, 0}, 5},                          /* grouped, without tasks */
+        {{UINT32_MAX, 1, 1, 0, 0}, 5},                 /* tasks */
+        {{1, 513, 1, 0, 0}, 5},                        /* keys */
+        {{1, 1, 0, 0, 0}, 5},                          /* strings */
+        {{1, 1, UINT64_MAX, 0, 0}, 5},                 /* strings */
+        {{1, 1, 1, UINT64_MAX, 0}, 5},                 /* runs */
+        {{1, 1, 1, 11, 0}, 5},                         /* more runs than rows */
+        {{1, 1, 1, 1, 1, 0, 9, 0}, 8},                 /* a run of a key that is not there */
+        {{1, 1, 1, 1, 0, 1, 9, 0}, 8},                 /* of a task that is not there */
+        {{1, 1, 1, 1, 0, 0, 8, 0}, 8},                 /* a row that is in no run */
+        {{1, 1, 1, 1, 0, 0, 10, 0}, 8},                /* more rows than there are */
+        {{2, 1, 1, 3, 0, 0, 4, 0, 0, 4, 0, 0, 0}, 13}, /* a third task of two */
+        {{1, 1, 1, 0, UINT64_MAX}, 5},                 /* streams */
+        {{1, 1, 1, 0, 1u << 30}, 5},                   /* streams */
+        {{1, 1, 1, 0, 0}, 5},                          /* no streams at all */
+        {{1, 1, 1, 0, 0, 7}, 6},                       /* a byte too many */
+        {{1, 1}, 2},                                   /* too short */
     };
     for (size_t i = 0; i < sizeof(toc) / sizeof(toc[0]); i++) {
         struct kymo_buf numbers = {0}, body = {0};
@@ -476,13 +484,19 @@ static void a_zstd_bomb_is_refused_before_it_is_unpacked(void **state)
     assert_int_equal(read_body(*state, &body, 10).status, KYMO_ECORRUPT);
 
     kymo_buf_clear(&body);
-    put_numbers(&toc, (const uint64_t[]){1, 1, 1, 1, KYMO_STREAM_TASKS | 64, n, m}, 7);
+    put_numbers(&toc, (const uint64_t[]){1, 1, 1, 0, 1, KYMO_STREAM_TASKS | 64, n, m}, 8);
     kymo_buf_u8(&body, 0);
     kymo_buf_varint(&body, toc.n);
     kymo_buf_put(&body, toc.p, toc.n);
     kymo_buf_put(&body, packed, m);
-    const struct outcome o = read_body(*state, &body, 10);
-    assert_int_equal(o.status, KYMO_ECORRUPT);
+    assert_int_equal(read_body(*state, &body, 10).status, KYMO_ECORRUPT);
+
+    kymo_buf_clear(&body);
+    kymo_buf_u8(&body, KYMO_BODY_WHOLE_ZSTD);
+    kymo_buf_varint(&body, 10);
+    kymo_buf_varint(&body, n);
+    kymo_buf_put(&body, packed, m);
+    assert_int_equal(read_body(*state, &body, 10).status, KYMO_ECORRUPT);
     kymo_buf_release(&body);
     kymo_buf_release(&toc);
     free(zeros);
