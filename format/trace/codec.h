@@ -25,20 +25,9 @@ void kymo_planes_put_as(const uint64_t *v, size_t n, const struct kymo_planes *s
                         struct kymo_buf *out);
 void kymo_planes_put_head(const struct kymo_planes *shape, struct kymo_buf *out);
 
-/* A range that is being found value by value; first is any of them. */
-static inline void kymo_range_begin(struct kymo_range *r)
-{
-    *r = (struct kymo_range){UINT64_MAX, 0, INT64_MAX, INT64_MIN, 0};
-}
-static inline void kymo_range_add(struct kymo_range *r, uint64_t v, uint64_t first)
-{
-    const int64_t s = (int64_t)v;
-    r->umin = v < r->umin ? v : r->umin;
-    r->umax = v > r->umax ? v : r->umax;
-    r->smin = s < r->smin ? s : r->smin;
-    r->smax = s > r->smax ? s : r->smax;
-    r->differ |= v ^ first;
-}
+/* A range that is found in parts: begin, add arrays of values, end. first is any of the values. */
+void kymo_range_begin(struct kymo_range *r);
+void kymo_range_add(struct kymo_range *r, const uint64_t *v, size_t n, uint64_t first);
 
 /* A codec has to use all of its bytes. */
 static inline kymo_status kymo_codec_end(const struct kymo_bytes *in, struct kymo_err *err)

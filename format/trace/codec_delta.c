@@ -48,8 +48,7 @@ int kymo_codec_delta_encode(const uint64_t *v, size_t n, struct kymo_buf *out)
         const size_t m = n - 1 - i < BLOCK ? n - 1 - i : BLOCK;
         diff_block(v, 1, is_zigzag, &first);
         diff_block(v + i, m, is_zigzag, d);
-        for (size_t j = 0; j < m; j++)
-            kymo_range_add(&r, d[j], first);
+        kymo_range_add(&r, d, m, first);
     }
     const struct kymo_planes shape = n < 2 ? (struct kymo_planes){0} : kymo_planes_fit(&r);
     kymo_buf_u8(out, (uint8_t)is_zigzag);

@@ -50,8 +50,7 @@ int kymo_codec_miss_encode(const uint64_t *v, size_t n, struct kymo_buf *out)
         if (!n_miss && m)
             first = miss[0];
         n_miss += m;
-        for (size_t j = 0; j < m; j++)
-            kymo_range_add(&r, miss[j], first);
+        kymo_range_add(&r, miss, m, first);
     }
     const struct kymo_planes shape = n_miss ? kymo_planes_fit(&r) : (struct kymo_planes){0};
     put_bitmap(v, n, out);

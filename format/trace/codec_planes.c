@@ -16,11 +16,44 @@ static unsigned width_of(uint64_t range)
     return range ? (unsigned)(64 - __builtin_clzll(range) + 7) / 8 : 0;
 }
 
+void kymo_range_begin(struct kymo_range *r)
+{
+    *r = (struct kymo_range){UINT64_MAX, 0, INT64_MAX, INT64_MIN, 0};
+}
+
+/* Values of one sign are in the same order signed and unsigned, and most streams are of one sign: then
+ * half of the comparisons are enough. */
+void kymo_range_add(struct kymo_range *r, const uint64_t *v, size_t n, uint64_t first)
+{
+    uint64_t umin = UINT64_MAX, umax = 0, differ = 0;
+    for (size_t i = 0; i < n; i++) {
+        umin = v[i] < umin ? v[i] : umin;
+        umax = v[i] > umax ? v[i] : umax;
+        differ |= v[i] ^ first;
+    }
+    if (!n)
+        return;
+    int64_t smin = (int64_t)umin, smax = (int64_t)umax;
+    if ((umin ^ umax) >> 63) {
+        smin = INT64_MAX;
+        smax = INT64_MIN;
+        for (size_t i = 0; i < n; i++) {
+            const int64_t s = (int64_t)v[i];
+            smin = s < smin ? s : smin;
+            smax = s > smax ? s : smax;
+        }
+    }
+    r->umin = umin < r->umin ? umin : r->umin;
+    r->umax = umax > r->umax ? umax : r->umax;
+    r->smin = smin < r->smin ? smin : r->smin;
+    r->smax = smax > r->smax ? smax : r->smax;
+    r->differ |= differ;
+}
+
 void kymo_range_of(const uint64_t *v, size_t n, struct kymo_range *r)
 {
     kymo_range_begin(r);
-    for (size_t i = 0; i < n; i++)
-        kymo_range_add(r, v[i], v[0]);
+    kymo_range_add(r, v, n, n ? v[0] : 0);
 }
 
 /* The base is the least value, signed or unsigned, whichever leaves the smaller range: a few

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "format/base/file.h"
+#include "format/trace/ahead.h"
 
 #define MEMORY_BYTES_DEFAULT ((size_t)256 << 20)
 #define SKIP_BYTES 65536u
@@ -40,19 +41,23 @@ struct ask {
 struct kymo_reader {
     int fd, can_seek;
     uint64_t at, size_bytes;
-    struct kymo_arena keep;  /* schemas and what was asked for */
-    struct kymo_arena chunk; /* one chunk, body and batch */
-    struct kymo_decoder *decoder;
+    size_t cap_bytes;
+    struct kymo_arena keep;   /* schemas and what was asked for */
+    struct kymo_slot own;     /* the chunk at hand, when there are no threads */
+    struct kymo_slot *slot;   /* where bodies are read to */
+    struct kymo_slot *given;  /* what the last call gave a batch of */
+    struct kymo_ahead *ahead; /* NULL: no threads */
     struct known *known;
     size_t n_known;
     const char **selected; /* NULL: all tables */
     size_t n_selected;
     struct ask *ask;
     uint64_t since_ns, until_ns, start_ns;
-    int has_start, has_batch;
-    struct kymo_chunk_header header;
-    struct kymo_batch batch;
+    int has_start;
+    struct kymo_chunk_header header; /* of the chunk that was read last */
     int is_over, is_complete;
+    kymo_status read_status; /* why reading ahead ended, told when what lies before was given */
+    struct kymo_err read_err;
     kymo_status broken;
     struct kymo_err why;
 };
@@ -157,14 +162,13 @@ kymo_status kymo_reader_open(kymo_reader **out, const char *path, size_t memory_
     const size_t cap = memory_bytes_max ? memory_bytes_max : MEMORY_BYTES_DEFAULT;
     r->fd = fd;
     r->until_ns = UINT64_MAX;
+    r->cap_bytes = cap;
     kymo_arena_init(&r->keep, cap / 8);
-    kymo_arena_init(&r->chunk, cap / 8 * 5);
     measure(r);
-    kymo_status s = kymo_decoder_open(&r->decoder, err);
-    if (!s) {
-        kymo_decoder_scratch(r->decoder)->cap_bytes = cap / 4;
+    r->slot = &r->own;
+    kymo_status s = kymo_slot_open(&r->own, cap / 8 * 7, err);
+    if (!s)
         s = open_header(r, err);
-    }
     if (s) {
         kymo_reader_close(r);
         return s;
@@ -179,9 +183,9 @@ void kymo_reader_close(kymo_reader *r)
         return;
     if (r->fd > 0)
         close(r->fd);
-    kymo_decoder_close(r->decoder);
+    kymo_ahead_close(r->ahead);
+    kymo_slot_close(&r->own);
     kymo_arena_release(&r->keep);
-    kymo_arena_release(&r->chunk);
     free(r);
 }
 
@@ -265,7 +269,17 @@ kymo_status kymo_reader_columns(kymo_reader *r, const char *table, const char *c
 
 void kymo_reader_call_order(kymo_reader *r, int on)
 {
-    kymo_decoder_call_order(r->decoder, on);
+    kymo_decoder_call_order(r->own.decoder, on);
+    if (r->ahead)
+        kymo_ahead_call_order(r->ahead, on);
+}
+
+kymo_status kymo_reader_threads(kymo_reader *r, unsigned n, struct kymo_err *err)
+{
+    if (n < 2 || r->ahead)
+        return KYMO_OK;
+    return kymo_ahead_open(&r->ahead, n < KYMO_THREADS_MAX ? n : KYMO_THREADS_MAX,
+                           r->cap_bytes / 8 * 7, err);
 }
 
 void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns)
@@ -276,7 +290,7 @@ void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns)
 
 const struct kymo_chunk_header *kymo_reader_chunk(const kymo_reader *r)
 {
-    return &r->header;
+    return r->given ? &r->given->h : &r->header;
 }
 
 int kymo_reader_complete(const kymo_reader *r)
@@ -296,7 +310,7 @@ uint64_t kymo_reader_start_ns(const kymo_reader *r)
 
 const struct kymo_batch *kymo_reader_batch(const kymo_reader *r)
 {
-    return r->has_batch ? &r->batch : NULL;
+    return r->given ? &r->given->batch : NULL;
 }
 
 size_t kymo_reader_schemas(const kymo_reader *r)
@@ -370,12 +384,12 @@ static kymo_status take_body(struct kymo_reader *r, struct kymo_bytes *body,
     const uint64_t at = r->at, chunk_at = at - KYMO_CHUNK_HEADER_BYTES;
     const uint32_t n = r->header.body_bytes;
     size_t got;
-    kymo_arena_reset(&r->chunk);
+    kymo_arena_reset(&r->slot->arena);
     if (r->can_seek && r->at <= r->size_bytes && n > r->size_bytes - r->at)
         measure(r);
     if (r->can_seek && (r->at > r->size_bytes || n > r->size_bytes - r->at))
         return torn(chunk_at, err);
-    uint8_t *p = KYMO_NEW_RAW(&r->chunk, uint8_t, n);
+    uint8_t *p = KYMO_NEW_RAW(&r->slot->arena, uint8_t, n);
     if (!p)
         return KYMO_FAIL(err, KYMO_ELIMIT, chunk_at,
                          "a chunk of %u bytes passes the memory budget", n);
@@ -473,15 +487,35 @@ static kymo_status count_data(struct kymo_reader *r, struct known **out, struct 
     return KYMO_OK;
 }
 
+/* The body of the chunk at hand into its slot, to be decoded there. */
+static kymo_status fill_slot(struct kymo_reader *r, const struct known *k, struct kymo_err *err)
+{
+    struct kymo_slot *slot = r->slot;
+    KYMO_TRY(take_body(r, &slot->body, err));
+    slot->h = r->header;
+    slot->schema = k->schema;
+    slot->want = k->want;
+    return KYMO_OK;
+}
+
+static kymo_status open_slot(struct kymo_reader *r, struct kymo_slot *slot,
+                             struct kymo_err *err)
+{
+    if (slot->status) {
+        if (err)
+            *err = slot->err;
+        return slot->status;
+    }
+    slot->batch.at_bytes = slot->body.at_bytes - KYMO_CHUNK_HEADER_BYTES;
+    r->given = slot;
+    return KYMO_OK;
+}
+
 static kymo_status take_data(struct kymo_reader *r, const struct known *k, struct kymo_err *err)
 {
-    struct kymo_bytes body;
-    const uint64_t chunk_at = r->at - KYMO_CHUNK_HEADER_BYTES;
-    KYMO_TRY(take_body(r, &body, err));
-    KYMO_TRY(kymo_chunk_decode(r->decoder, k->schema, &r->header, body, k->want, &r->chunk,
-                               &r->batch, err));
-    r->batch.at_bytes = chunk_at;
-    return KYMO_OK;
+    KYMO_TRY(fill_slot(r, k, err));
+    kymo_slot_decode(r->slot);
+    return open_slot(r, r->slot, err);
 }
 
 static int is_wanted(const struct kymo_reader *r, const struct known *k)
@@ -490,13 +524,12 @@ static int is_wanted(const struct kymo_reader *r, const struct known *k)
                                              r->header.ts_min_ns <= r->until_ns));
 }
 
-/* One chunk; b out: a batch where it was data that is wanted. */
-static kymo_status step(struct kymo_reader *r, const struct kymo_batch **b,
-                        struct kymo_err *err)
+/* One chunk; filled out: 1 where it was data that is wanted, which now lies in the slot. */
+static kymo_status step(struct kymo_reader *r, int *filled, struct kymo_err *err)
 {
     struct known *k;
     int at_end;
-    *b = NULL;
+    *filled = 0;
     KYMO_TRY(take_header(r, &at_end, err));
     r->is_over = at_end;
     if (at_end)
@@ -510,12 +543,51 @@ static kymo_status step(struct kymo_reader *r, const struct kymo_batch **b,
         KYMO_TRY(count_data(r, &k, err));
         if (!is_wanted(r, k))
             return skip_body(r, err);
-        KYMO_TRY(take_data(r, k, err));
-        *b = &r->batch;
+        KYMO_TRY(fill_slot(r, k, err));
+        *filled = 1;
         return KYMO_OK;
     default:
         return skip_body(r, err);
     }
+}
+
+static kymo_status next_here(struct kymo_reader *r, struct kymo_err *err)
+{
+    int filled = 0;
+    while (!r->is_over && !filled)
+        KYMO_TRY(step(r, &filled, err));
+    if (!filled)
+        return KYMO_OK;
+    kymo_slot_decode(&r->own);
+    return open_slot(r, &r->own, err);
+}
+
+/* Read on as far as there are free slots. What ends the reading is kept until its turn comes.
+ * Schemas, which bodies of data do not wait for, go to the reader's own slot. */
+static void read_ahead(struct kymo_reader *r)
+{
+    struct kymo_slot *slot;
+    while (!r->is_over && !r->read_status && (slot = kymo_ahead_free(r->ahead))) {
+        int filled = 0;
+        r->slot = slot;
+        while (!r->is_over && !r->read_status && !filled)
+            r->read_status = step(r, &filled, &r->read_err);
+        if (filled)
+            kymo_ahead_submit(r->ahead);
+    }
+    r->slot = &r->own;
+}
+
+static kymo_status next_ahead(struct kymo_reader *r, struct kymo_err *err)
+{
+    read_ahead(r);
+    struct kymo_slot *slot = kymo_ahead_take(r->ahead);
+    if (!slot && r->read_status) {
+        *err = r->read_err;
+        return r->read_status;
+    }
+    read_ahead(r); /* the slot that was given before is free now */
+    return slot ? open_slot(r, slot, err) : KYMO_OK;
 }
 
 /* After damage there is no going on: the same answer again. */
@@ -531,16 +603,14 @@ static kymo_status remember(struct kymo_reader *r, kymo_status s, const struct k
 
 kymo_status kymo_reader_next(kymo_reader *r, const struct kymo_batch **b, struct kymo_err *err)
 {
-    const struct kymo_batch *got = NULL;
     struct kymo_err why = {0};
     if (r->broken)
         return remember(r, r->broken, &r->why, err);
-    while (!r->is_over && !got) {
-        const kymo_status s = step(r, &got, &why);
-        if (s)
-            return remember(r, s, &why, err);
-    }
-    *b = got;
+    r->given = NULL;
+    const kymo_status s = r->ahead ? next_ahead(r, &why) : next_here(r, &why);
+    if (s)
+        return remember(r, s, &why, err);
+    *b = r->given ? &r->given->batch : NULL;
     return KYMO_OK;
 }
 
@@ -549,7 +619,9 @@ kymo_status kymo_reader_more(kymo_reader *r, const uint8_t *want, struct kymo_er
     struct kymo_err why = {0};
     if (r->broken)
         return remember(r, r->broken, &r->why, err);
-    const kymo_status s = kymo_chunk_more(r->decoder, want, &r->batch, &why);
+    if (!r->given)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "there is no batch to decode more of");
+    const kymo_status s = kymo_chunk_more(r->given->decoder, want, &r->given->batch, &why);
     return s ? remember(r, s, &why, err) : KYMO_OK;
 }
 
@@ -558,7 +630,8 @@ static kymo_status skim(struct kymo_reader *r, const char **table, int verify,
 {
     struct known *k = NULL;
     struct kymo_bytes body;
-    r->has_batch = 0;
+    int is_asked;
+    r->given = NULL;
     switch (r->header.kind) {
     case KYMO_CHUNK_SCHEMA:
         KYMO_TRY(take_schema(r, &k, err));
@@ -568,8 +641,8 @@ static kymo_status skim(struct kymo_reader *r, const char **table, int verify,
         break;
     case KYMO_CHUNK_DATA:
         KYMO_TRY(count_data(r, &k, err));
-        r->has_batch = verify || (r->selected && k->is_selected);
-        KYMO_TRY(r->has_batch ? take_data(r, k, err) : skip_body(r, err));
+        is_asked = verify || (r->selected && k->is_selected);
+        KYMO_TRY(is_asked ? take_data(r, k, err) : skip_body(r, err));
         break;
     default:
         KYMO_TRY(verify ? take_body(r, &body, err) : skip_body(r, err));

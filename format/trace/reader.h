@@ -20,6 +20,10 @@ KYMO_MUST_USE kymo_status kymo_reader_more(kymo_reader *r, const uint8_t *want,
 /* Give the rows of grouped tables in call order (by key, task and time, batch->run) from the next
  * chunk on: for those who count and sum, it saves what sorting them back would cost. */
 void kymo_reader_call_order(kymo_reader *r, int on);
+/* Decode with n threads, ahead of the caller, from now on; batches come in the same order. What is asked
+ * (tables, columns, time, order) has to be asked before. The memory cap holds for each thread. errors
+ * EHOST, ELIMIT */
+KYMO_MUST_USE kymo_status kymo_reader_threads(kymo_reader *r, unsigned n, struct kymo_err *err);
 /* Skip chunks whose time range does not meet [since, until] (ns, inclusive); rows are not cut. */
 void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns);
 /* Header of the chunk that the last batch came from (flags, seal). */

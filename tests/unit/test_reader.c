@@ -145,6 +145,8 @@ struct outcome {
     struct kymo_err err;
 };
 
+static unsigned threads; /* that read_all() reads with */
+
 /* Read a file whole; rows have to be those of the generator from its start. */
 static struct outcome read_all(const char *path, size_t memory_bytes)
 {
@@ -157,6 +159,7 @@ static struct outcome read_all(const char *path, size_t memory_bytes)
     tracegen_init(&g, 5);
     o.status = kymo_reader_open(&r, path, memory_bytes, &o.err);
     if (!o.status) {
+        assert_int_equal(kymo_reader_threads(r, threads, NULL), KYMO_OK);
         while (!(o.status = kymo_reader_next(r, &b, &o.err)) && b) {
             o.wrong |= !are_right(&g, rows, b);
             o.rows += b->n_rows;
@@ -554,6 +557,19 @@ rows_of_an_unknown_schema_are_corrupt_and_unknown_kinds_are_passed_over(void **s
     unlink(path);
 }
 
+/* Everything above once more, by threads: the same answers in the same order. */
+static void threads_change_nothing_but_the_speed(void **state)
+{
+    threads = 3;
+    every_truncation_gives_whole_chunks_and_says_torn(state);
+    every_flipped_byte_is_noticed_and_no_row_is_wrong(state);
+    a_tail_of_zeros_is_torn_and_zeros_in_the_middle_are_corrupt(state);
+    a_chunk_cut_out_of_the_middle_is_missed_at_the_end(state);
+    bytes_behind_the_end_are_corrupt(state);
+    a_pipe_reads_the_same_as_a_file(state);
+    threads = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -563,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_chunk_cut_out_of_the_middle_is_missed_at_the_end),
         cmocka_unit_test(bytes_behind_the_end_are_corrupt),
         cmocka_unit_test(a_pipe_reads_the_same_as_a_file),
+        cmocka_unit_test(threads_change_nothing_but_the_speed),
         cmocka_unit_test(what_is_no_capture_is_refused_in_words),
         cmocka_unit_test(only_the_tables_and_columns_asked_for_are_decoded),
         cmocka_unit_test(chunks_outside_of_the_time_asked_for_are_passed_over),
