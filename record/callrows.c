@@ -184,10 +184,11 @@ static bool take_texts(struct kymo_rows *r, const struct kymo_event_call *e, siz
     return !e->path2_bytes || t->path2;
 }
 
-static void set(struct kymo_rows *r, uint32_t column, uint32_t i, bool present, uint64_t v)
+/* Cells are null until they are set, so only those are touched that the call has. */
+static void set(struct kymo_rows *r, uint32_t column, uint32_t i, uint64_t v)
 {
     r->lane[column][i] = v;
-    r->present[column][i] = present;
+    r->present[column][i] = 1;
 }
 
 bool callrows_add(struct callrows *c, struct kymo_rows *r, const struct kymo_event_call *e,
@@ -212,16 +213,18 @@ bool callrows_add(struct callrows *c, struct kymo_rows *r, const struct kymo_eve
     r->lane[KYMO_SYSCALL_TS][i] = e->head.ts_ns;
     r->lane[KYMO_SYSCALL_CPU][i] = cpu;
     r->lane[KYMO_SYSCALL_FLAGS][i] = flags;
-    const bool timed = e->dur_ns != KYMO_DUR_UNKNOWN;
-    set(r, KYMO_SYSCALL_DUR, i, timed, timed ? e->dur_ns : 0);
-    const bool result = !(flags & (KYMO_CALL_AT_ENTRY | KYMO_CALL_UNFINISHED));
-    set(r, KYMO_SYSCALL_RET, i, result, result ? (uint64_t)e->ret : 0);
-    for (uint32_t a = 0; a < 6; a++) {
-        const bool has = a < e->head.n_args;
-        set(r, KYMO_SYSCALL_ARG0 + a, i, has, has ? e->arg[a] : 0);
-    }
-    set(r, KYMO_SYSCALL_PATH, i, texts.has_path, texts.path);
-    set(r, KYMO_SYSCALL_PATH2, i, texts.has_path2, texts.path2);
-    set(r, KYMO_SYSCALL_ADDR, i, texts.has_addr, texts.addr);
+    if (e->dur_ns != KYMO_DUR_UNKNOWN)
+        set(r, KYMO_SYSCALL_DUR, i, e->dur_ns);
+    if (!(flags & (KYMO_CALL_AT_ENTRY | KYMO_CALL_UNFINISHED)))
+        set(r, KYMO_SYSCALL_RET, i, (uint64_t)e->ret);
+    const uint32_t n_args = e->head.n_args < 6 ? e->head.n_args : 6;
+    for (uint32_t a = 0; a < n_args; a++)
+        set(r, KYMO_SYSCALL_ARG0 + a, i, e->arg[a]);
+    if (texts.has_path)
+        set(r, KYMO_SYSCALL_PATH, i, texts.path);
+    if (texts.has_path2)
+        set(r, KYMO_SYSCALL_PATH2, i, texts.path2);
+    if (texts.has_addr)
+        set(r, KYMO_SYSCALL_ADDR, i, texts.addr);
     return true;
 }
