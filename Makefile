@@ -35,7 +35,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) '$(2)';)
 
 # -- flags -------------------------------------------------------------------------------------
 
-OPT_release := -O2 -g
+OPT_release := -O3 -g
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined
@@ -65,7 +65,7 @@ $(error missing libraries: $(MISSING); "make setup" installs them on Debian)
 endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags libzstd libxxhash jansson 2>/dev/null)
-LIBS_TRACE := $(shell pkg-config --libs libzstd libxxhash jansson 2>/dev/null) -lm
+LIBS_TRACE := $(shell pkg-config --libs libzstd libxxhash jansson 2>/dev/null) -lm -lpthread
 
 # OpenBLAS in its OpenMP flavour, by explicit path, so that update-alternatives cannot swap it.
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
@@ -172,9 +172,9 @@ $(B)/tests/minread: $(call obj,$(READ_C))
 $(B)/datasets/%: $(B)/obj/datasets/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_TRACE))
-$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIB)
+$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
-	$(call link,$(LIBS_TRACE))
+	$(call link,$(LIBS_ALL))
 
 # -- the kernel side ---------------------------------------------------------------------------
 
