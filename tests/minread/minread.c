@@ -19,8 +19,11 @@ struct slice {
     const unsigned char *at, *end;
 };
 
+enum { ROW, TASK, KEY, CALL, SPLIT, CHAIN };                        /* orders */
+enum { VALUES, PRESENCE, TASKS, KEYS, LENGTHS, STRINGS, RELATIVE }; /* streams */
+
 struct column {
-    char name[256];
+    char name[256], unit[256];
     int type, order, nullable;
 };
 
@@ -33,7 +36,7 @@ struct table {
 
 struct stream {
     int what, codec, zipped, zoned;
-    uint64_t column, key, encoded, stored, zone_min, zone_range;
+    uint64_t column, key, base, encoded, stored, zone_min, zone_range;
     const unsigned char *bytes;
     int used;
 };
@@ -43,14 +46,16 @@ static size_t file_bytes;
 static struct table tables[1024];
 static unsigned n_tables;
 static const char *asked;
+static const unsigned char *chunk_at; /* where the chunk at hand begins */
 
 static void stop(int status, const unsigned char *at, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     fflush(stdout);
-    fprintf(stderr, "minread: byte %zu: ",
-            at >= file && at <= file + file_bytes ? (size_t)(at - file) : (size_t)0);
+    if (at < file || at > file + file_bytes)
+        at = chunk_at; /* in memory that was a zstd frame */
+    fprintf(stderr, "minread: byte %zu: ", (size_t)(at - file));
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);
@@ -63,12 +68,29 @@ static void need(int holds, const unsigned char *at, const char *what)
         stop(3, at, "corrupt: %s", what);
 }
 
+/* Memory is given back together, when a data chunk is done. */
+static struct block {
+    struct block *older;
+    uint64_t of_16_bytes;
+} * newest;
+
 static void *memory(size_t n)
 {
-    void *p = calloc(n ? n : 1, 1);
-    if (!p)
+    struct block *b = calloc(1, sizeof(*b) + n);
+    if (!b)
         stop(3, file, "out of memory");
-    return p;
+    b->older = newest;
+    newest = b;
+    return b + 1;
+}
+
+static void forget(const struct block *since)
+{
+    while (newest != since) {
+        struct block *b = newest;
+        newest = b->older;
+        free(b);
+    }
 }
 
 /* -- numbers -- */
@@ -108,14 +130,13 @@ static struct slice part(struct slice *s, uint64_t n)
     return p;
 }
 
-static void text(struct slice *s, char *out, int names_rules)
+static void text(struct slice *s, char *out)
 {
     const uint64_t n = varint(s);
     need(n <= 255, s->at, "a name is too long");
     const struct slice t = part(s, n);
     for (uint64_t i = 0; i < n; i++)
-        need(!names_rules || (t.at[i] >= 0x20 && t.at[i] != 0x7f), t.at + i,
-             "a control byte in a name");
+        need(t.at[i] >= 0x20 && t.at[i] != 0x7f, t.at + i, "a control byte in a name");
     memcpy(out, t.at, n);
     out[n] = 0;
 }
@@ -139,7 +160,7 @@ static void read_schema(struct slice s, uint64_t hash)
     struct table *t = &tables[n_tables];
     t->hash = hash;
     need(varint(&s) <= UINT32_MAX, s.at, "a version is too large");
-    text(&s, t->name, 1);
+    text(&s, t->name);
     need(t->name[0], s.at, "a table has no name");
     const uint64_t n = varint(&s);
     need(n >= 1 && n <= 4096, s.at, "a number of columns is out of range");
@@ -147,21 +168,20 @@ static void read_schema(struct slice s, uint64_t hash)
     t->column = memory(n * sizeof(*t->column));
     for (unsigned i = 0; i < t->n; i++) {
         struct column *c = &t->column[i];
-        char unit[256];
-        text(&s, c->name, 1);
+        text(&s, c->name);
         need(c->name[0], s.at, "a column has no name");
         for (unsigned k = 0; k < i; k++)
             need(strcmp(t->column[k].name, c->name) != 0, s.at, "a column is there twice");
-        text(&s, unit, 1);
+        text(&s, c->unit);
         c->type = (int)fixed(&s, 1);
         c->order = (int)fixed(&s, 1);
         c->nullable = (int)fixed(&s, 1);
-        need(c->type >= 1 && c->type <= 5 && c->order <= 4 && c->nullable <= 1, s.at,
+        need(c->type >= 1 && c->type <= 5 && c->order <= CHAIN && c->nullable <= 1, s.at,
              "an unknown type or order");
-        need(!c->nullable || (c->order != 1 && c->order != 2), s.at,
-             "a task or key that may be null");
-        if (c->order == 4)
-            c->nullable = 1;
+        need(!c->nullable || (c->order != TASK && c->order != KEY && c->order != CHAIN), s.at,
+             "a column of its order may not be null");
+        need(c->nullable || c->order != SPLIT, s.at, "a split column that may not be null");
+        need(c->type == 1 || c->order != CHAIN, s.at, "a chain of another type");
     }
     const uint64_t meta = varint(&s);
     const struct slice m = part(&s, meta);
@@ -175,15 +195,17 @@ static void read_schema(struct slice s, uint64_t hash)
 static uint64_t *planes(struct slice *s, uint64_t n)
 {
     uint64_t *v = memory(n * sizeof(*v));
-    const uint64_t width = fixed(s, 1);
-    need(width <= 8, s->at - 1, "planes wider than 8");
+    const uint64_t how = fixed(s, 1), width = how & 15;
+    need(how < 32 && width <= 8 && how != 16, s->at - 1, "an unknown width of planes");
+    const uint64_t shift = how & 16 ? fixed(s, 1) : 0;
+    need(how < 16 || (shift >= 1 && shift <= 63), s->at - 1, "an unknown shift of planes");
     const uint64_t base = unzigzag(varint(s));
     for (uint64_t i = 0; i < n; i++)
         v[i] = base;
     for (uint64_t k = 0; k < width; k++) {
         const struct slice p = part(s, n);
         for (uint64_t i = 0; i < n; i++)
-            v[i] += (uint64_t)p.at[i] << 8 * k;
+            v[i] += (uint64_t)p.at[i] << 8 * k << shift;
     }
     return v;
 }
@@ -197,7 +219,6 @@ static uint64_t *delta(struct slice *s, uint64_t n)
     uint64_t *d = planes(s, n - 1);
     for (uint64_t i = 1; i < n; i++)
         v[i] = v[i - 1] + (sign ? unzigzag(d[i - 1]) : d[i - 1]);
-    free(d);
     return v;
 }
 
@@ -234,7 +255,6 @@ static uint64_t *miss(struct slice *s, uint64_t n)
             last = d[next++];
         v[i] = last;
     }
-    free(d);
     return v;
 }
 
@@ -250,18 +270,19 @@ static uint64_t *runs(struct slice *s, uint64_t n)
         need(at < n || i == r - 1, s->at, "the runs are longer than the stream");
     }
     need(at == n, s->at, "the runs are shorter than the stream");
-    free(value);
-    free(length);
     return v;
 }
 
 /* -- streams -- */
 
-static struct slice unzip(const unsigned char *p, uint64_t stored, uint64_t bytes)
+static struct slice unzip(struct slice frame, uint64_t bytes)
 {
-    unsigned char *out = memory(bytes);
+    const unsigned char *p = frame.at;
+    const uint64_t stored = (uint64_t)(frame.end - frame.at);
+    need(stored <= bytes, p, "a zstd frame larger than what it holds");
     need(ZSTD_getFrameContentSize(p, stored) == bytes, p, "a zstd frame of another size");
     need(ZSTD_findFrameCompressedSize(p, stored) == stored, p, "not one zstd frame");
+    unsigned char *out = memory(bytes);
     need(ZSTD_decompress(out, bytes, p, stored) == bytes, p, "zstd");
     const struct slice s = {out, out + bytes};
     return s;
@@ -269,10 +290,8 @@ static struct slice unzip(const unsigned char *p, uint64_t stored, uint64_t byte
 
 static struct slice raw(const struct stream *st)
 {
-    if (st->zipped)
-        return unzip(st->bytes, st->stored, st->encoded);
     const struct slice s = {st->bytes, st->bytes + st->stored};
-    return s;
+    return st->zipped ? unzip(s, st->encoded) : s;
 }
 
 static uint64_t *values(struct stream *st, uint64_t n)
@@ -281,10 +300,8 @@ static uint64_t *values(struct stream *st, uint64_t n)
                                                                    runs};
     need(n >= 1 && st->encoded <= 16 * n + 64, st->bytes, "a stream is larger than it can be");
     struct slice s = raw(st);
-    void *own = st->zipped ? (void *)(uintptr_t)s.at : NULL;
     uint64_t *v = codec[st->codec](&s, n);
     need(s.at == s.end, st->bytes, "a stream has bytes left over");
-    free(own);
     st->used = 1;
     return v;
 }
@@ -299,9 +316,15 @@ static uint64_t *below(struct stream *st, uint64_t n, uint64_t limit)
 
 /* -- data -- */
 
+struct run {
+    uint64_t key, task, rows;
+};
+
 struct chunk {
     const struct table *t;
-    uint64_t rows, tasks, keys, strings, n;
+    uint64_t rows, least, tasks, keys, strings, n, n_runs;
+    int grouped;
+    struct run *run; /* [n_runs] */
     struct stream *stream;
     uint64_t *task, *key; /* [rows] */
     uint64_t *call;       /* [rows] row of each place in call order */
@@ -310,6 +333,21 @@ struct chunk {
     uint64_t **cell;     /* [columns][rows] */
     unsigned char **has; /* [columns][rows] */
 };
+
+static int by_key(const struct column *c)
+{
+    return c->order == SPLIT || c->order == CHAIN;
+}
+
+static int is_integer(const struct column *c)
+{
+    return c->type == 1 || c->type == 2;
+}
+
+static int of_column(int what)
+{
+    return what == VALUES || what == PRESENCE || what == RELATIVE;
+}
 
 static struct stream *seek(struct chunk *c, int what, uint64_t column, uint64_t key)
 {
@@ -320,10 +358,41 @@ static struct stream *seek(struct chunk *c, int what, uint64_t column, uint64_t 
     return NULL;
 }
 
+/* Entries rise by this; values and relative are in one place, for there is one or the other. */
 static uint64_t place(const struct stream *s)
 {
-    return s->what >= 2 ? (uint64_t)s->what
-                        : 6 + (s->column * 512 + s->key) * 2 + (s->what == 0);
+    return of_column(s->what) ? 6 + (s->column * 513 + s->key) * 2 + (s->what != PRESENCE)
+                              : (uint64_t)s->what;
+}
+
+static void read_owner(struct chunk *c, struct slice *toc, struct stream *s)
+{
+    s->column = varint(toc);
+    need(s->column < c->t->n, toc->at, "an unknown column");
+    const struct column *column = &c->t->column[s->column];
+    if (by_key(column)) {
+        s->key = varint(toc);
+        need(s->key <= c->keys, toc->at, "an unknown key");
+    }
+    need(s->what != PRESENCE || column->nullable, toc->at, "presence where nothing is null");
+    if (s->what != RELATIVE)
+        return;
+    s->base = varint(toc);
+    need(s->base < c->t->n && s->base > s->column, toc->at, "a base out of range");
+    const struct column *base = &c->t->column[s->base];
+    need(column->order == SPLIT && base->order == SPLIT && is_integer(column) &&
+             is_integer(base),
+         toc->at, "a relative stream of what cannot have one");
+}
+
+static void read_zone(struct chunk *c, struct slice *toc, struct stream *s)
+{
+    const struct column *column = &c->t->column[s->column];
+    need((s->what == VALUES || s->what == RELATIVE) && is_integer(column) &&
+             column->order != CHAIN,
+         toc->at, "a zone of what has none");
+    s->zone_min = column->type == 2 ? unzigzag(varint(toc)) : varint(toc);
+    s->zone_range = varint(toc);
 }
 
 static void read_entry(struct chunk *c, struct slice *toc, struct stream *s)
@@ -333,58 +402,83 @@ static void read_entry(struct chunk *c, struct slice *toc, struct stream *s)
     s->codec = how >> 3 & 7;
     s->zipped = how >> 6 & 1;
     s->zoned = how >> 7 & 1;
-    need(s->what <= 5 && s->codec <= 4, toc->at - 1, "an unknown stream");
-    if (s->what < 2) {
-        s->column = varint(toc);
-        need(s->column < c->t->n, toc->at, "an unknown column");
-        if (c->t->column[s->column].order == 4) {
-            s->key = varint(toc);
-            need(s->key < c->keys, toc->at, "an unknown key");
-        }
-    }
+    need(s->what <= RELATIVE && s->codec <= 4, toc->at - 1, "an unknown stream");
+    need(s->what != STRINGS || !s->codec, toc->at - 1, "strings with a codec");
+    if (of_column(s->what))
+        read_owner(c, toc, s);
     s->encoded = s->stored = varint(toc);
     if (s->zipped)
         s->stored = varint(toc);
     need(s->encoded <= UINT32_MAX && s->stored <= s->encoded, toc->at,
          "a stream's size is out of range");
-    if (s->zoned) {
-        const int type = s->what ? 0 : c->t->column[s->column].type;
-        need(type == 1 || type == 2, toc->at, "a zone of what has none");
-        s->zone_min = type == 2 ? unzigzag(varint(toc)) : varint(toc);
-        s->zone_range = varint(toc);
-    }
+    if (s->zoned)
+        read_zone(c, toc, s);
 }
 
-static void read_toc(struct chunk *c, struct slice body)
+static void read_index(struct chunk *c, struct slice *toc)
 {
-    int grouped = 0;
-    for (unsigned i = 0; i < c->t->n; i++)
-        grouped |= c->t->column[i].order != 0;
-    const uint64_t form = fixed(&body, 1);
-    need(form <= 1, body.at, "an unknown form");
-    const uint64_t bytes = varint(&body);
-    const uint64_t stored = form ? varint(&body) : bytes;
-    need(bytes <= 4 << 20 && stored <= bytes, body.at, "a table of contents is too large");
-    struct slice toc = part(&body, stored);
-    if (form)
-        toc = unzip(toc.at, stored, bytes);
+    uint64_t rows = 0;
+    c->n_runs = varint(toc);
+    need(c->n_runs <= c->rows, toc->at, "more runs than rows");
+    c->run = memory(c->n_runs * sizeof(*c->run));
+    for (uint64_t i = 0; i < c->n_runs; i++) {
+        struct run *r = &c->run[i];
+        const struct run *before = i ? r - 1 : NULL;
+        const uint64_t key = varint(toc), task = varint(toc), more = varint(toc);
+        need(key < c->keys && task < c->tasks && more < c->rows - rows, toc->at,
+             "a run out of range");
+        r->key = before ? before->key + key : key;
+        r->task = before && !key ? before->task + task + 1 : task;
+        r->rows = more + 1;
+        need(r->key < c->keys && r->task < c->tasks, toc->at, "a run out of range");
+        rows += r->rows;
+        need(rows < c->rows || i == c->n_runs - 1, toc->at, "the runs have too many rows");
+    }
+    need(!c->n_runs || rows == c->rows, toc->at, "the runs have too few rows");
+}
+
+static void read_toc(struct chunk *c, struct slice toc, struct slice streams)
+{
     c->tasks = varint(&toc);
     c->keys = varint(&toc);
     c->strings = varint(&toc);
-    c->n = varint(&toc);
-    need(grouped ? c->tasks >= 1 && c->tasks <= 65536 : !c->tasks, body.at,
+    need(c->grouped ? c->tasks >= 1 && c->tasks <= 65536 : !c->tasks, toc.at,
          "tasks out of range");
-    need(grouped ? c->keys >= 1 && c->keys <= 512 : !c->keys, body.at, "keys out of range");
-    need(c->strings >= 1 && c->strings <= 4194304, body.at, "strings out of range");
-    need(c->n <= bytes, body.at, "streams out of range");
+    need(c->grouped ? c->keys >= 1 && c->keys <= 512 : !c->keys, toc.at, "keys out of range");
+    need(c->strings >= 1 && c->strings <= 4194304, toc.at, "strings out of range");
+    if (c->grouped)
+        read_index(c, &toc);
+    c->n = varint(&toc);
+    need(c->n <= (uint64_t)(toc.end - toc.at), toc.at, "streams out of range");
     c->stream = memory(c->n * sizeof(*c->stream));
     for (uint64_t i = 0; i < c->n; i++) {
         struct stream *s = &c->stream[i];
         read_entry(c, &toc, s);
-        need(!i || place(s) > place(s - 1), body.at, "streams are out of order");
-        s->bytes = part(&body, s->stored).at;
+        need(!i || place(s) > place(s - 1), toc.at, "streams are out of order");
+        s->bytes = part(&streams, s->stored).at;
     }
-    need(toc.at == toc.end && body.at == body.end, body.at, "bytes that nobody owns");
+    need(toc.at == toc.end && streams.at == streams.end, streams.at, "bytes that nobody owns");
+}
+
+static void read_body(struct chunk *c, struct slice body)
+{
+    const uint64_t form = fixed(&body, 1);
+    need(form <= 2, body.at - 1, "an unknown form");
+    const uint64_t bytes = varint(&body);
+    need(bytes <= 4 << 20, body.at, "a table of contents is too large");
+    if (form == 0) {
+        const struct slice toc = part(&body, bytes);
+        read_toc(c, toc, body);
+    } else if (form == 1) {
+        const struct slice frame = part(&body, varint(&body));
+        read_toc(c, unzip(frame, bytes), body);
+    } else {
+        const uint64_t whole = varint(&body);
+        need(whole <= 4194304, body.at, "a body is too large for one frame");
+        struct slice both = unzip(body, whole);
+        const struct slice toc = part(&both, bytes);
+        read_toc(c, toc, both);
+    }
 }
 
 /* The places 0..n-1 by their number, stable, as the specification says. */
@@ -398,38 +492,45 @@ static uint64_t *sorted(const uint64_t *number, uint64_t n, uint64_t numbers)
         head[k + 1] += head[k];
     for (uint64_t i = 0; i < n; i++, m++)
         order[head[number[i]]++] = i;
-    free(head);
     return order;
+}
+
+/* The index has to say what the tasks and keys do. */
+static void check_index(const struct chunk *c)
+{
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < c->n_runs; i++)
+        for (uint64_t k = 0; k < c->run[i].rows; k++, at++)
+            need(c->key[c->call[at]] == c->run[i].key && c->task[c->call[at]] == c->run[i].task,
+                 chunk_at, "the index is wrong");
 }
 
 static void read_order(struct chunk *c)
 {
-    struct stream *tasks = seek(c, 2, 0, 0), *keys = seek(c, 3, 0, 0);
-    if (!c->tasks)
+    struct stream *tasks = seek(c, TASKS, 0, 0), *keys = seek(c, KEYS, 0, 0);
+    if (!c->grouped)
         return;
-    need(tasks && keys, file, "the tasks or keys are missing");
+    need(tasks && keys, chunk_at, "the tasks or keys are missing");
     c->task = below(tasks, c->rows, c->tasks);
-    uint64_t *by_task = sorted(c->task, c->rows, c->tasks);
-    uint64_t *key = below(keys, c->rows, c->keys);
-    uint64_t *by_key = sorted(key, c->rows, c->keys);
+    const uint64_t *in_task_order = sorted(c->task, c->rows, c->tasks);
+    const uint64_t *key = below(keys, c->rows, c->keys);
+    const uint64_t *in_call_order = sorted(key, c->rows, c->keys);
     c->key = memory(c->rows * sizeof(*c->key));
     c->call = memory(c->rows * sizeof(*c->call));
     for (uint64_t i = 0; i < c->rows; i++) {
-        c->key[by_task[i]] = key[i];
-        c->call[i] = by_task[by_key[i]];
+        c->key[in_task_order[i]] = key[i];
+        c->call[i] = in_task_order[in_call_order[i]];
     }
-    free(by_task);
-    free(by_key);
-    free(key);
+    check_index(c);
 }
 
 static void read_strings(struct chunk *c)
 {
-    struct stream *lengths = seek(c, 4, 0, 0), *bytes = seek(c, 5, 0, 0);
+    struct stream *lengths = seek(c, LENGTHS, 0, 0), *bytes = seek(c, STRINGS, 0, 0);
     c->at = memory((c->strings + 1) * sizeof(*c->at));
     if (c->strings == 1)
         return;
-    need(lengths && bytes, file, "the strings are missing");
+    need(lengths && bytes, chunk_at, "the strings are missing");
     need(bytes->encoded <= 32 << 20, bytes->bytes, "too many bytes of strings");
     uint64_t *length = values(lengths, c->strings - 1);
     c->bytes = raw(bytes);
@@ -441,20 +542,34 @@ static void read_strings(struct chunk *c)
     }
     need(c->at[c->strings] == bytes->encoded, lengths->bytes,
          "lengths and bytes of the strings differ");
-    free(length);
 }
 
-static uint64_t *cells(struct chunk *c, struct stream *s, uint64_t n)
+/* a < b, as numbers of this type. */
+static int less(int type, uint64_t a, uint64_t b)
+{
+    const uint64_t sign = type == 2 ? (uint64_t)1 << 63 : 0;
+    return (a ^ sign) < (b ^ sign);
+}
+
+static void check_zone(const struct stream *s, int type, const uint64_t *v, uint64_t n)
+{
+    uint64_t least = v[0], most = v[0];
+    for (uint64_t i = 1; i < n; i++) {
+        least = less(type, v[i], least) ? v[i] : least;
+        most = less(type, most, v[i]) ? v[i] : most;
+    }
+    need(!s->zoned || (least == s->zone_min && most - least == s->zone_range), s->bytes,
+         "a zone is wrong");
+}
+
+/* The n cells of a stream, which stand in these rows. */
+static uint64_t *cells(struct chunk *c, struct stream *s, const uint64_t *rows, uint64_t n)
 {
     const int type = c->t->column[s->column].type;
-    uint64_t *v = type == 5 ? below(s, n, c->strings) : values(s, n), least = UINT64_MAX,
-             most = 0;
-    for (uint64_t i = 0; i < n && s->zoned; i++) {
-        const uint64_t over = v[i] - s->zone_min;
-        least = over < least ? over : least;
-        most = over > most ? over : most;
-    }
-    need(!s->zoned || (!least && most == s->zone_range), s->bytes, "a zone is wrong");
+    uint64_t *v = type == 5 ? below(s, n, c->strings) : values(s, n);
+    for (uint64_t i = 0; i < n && s->what == RELATIVE; i++)
+        v[i] += c->cell[s->base][rows[i]];
+    check_zone(s, type, v, n);
     return v;
 }
 
@@ -462,26 +577,54 @@ static uint64_t *cells(struct chunk *c, struct stream *s, uint64_t n)
 static void read_part(struct chunk *c, unsigned col, uint64_t key, const uint64_t *rows,
                       uint64_t n)
 {
-    struct stream *presence = seek(c, 1, col, key), *v = seek(c, 0, col, key);
-    const int nullable = c->t->column[col].nullable;
-    need(v || (nullable && !presence), file, "a column has no values");
+    struct stream *presence = seek(c, PRESENCE, col, key), *v = seek(c, VALUES, col, key);
+    if (!v)
+        v = seek(c, RELATIVE, col, key);
+    need(v || (c->t->column[col].nullable && !presence), chunk_at, "a column has no values");
     if (!v)
         return;
-    uint64_t *has = presence ? below(presence, n, 2) : NULL, m = 0, j = 0;
-    need(!has || nullable, file, "a column that cannot be null is");
+    const uint64_t *has = presence ? below(presence, n, 2) : NULL;
+    uint64_t *there = memory(n * sizeof(*there)), m = 0;
     for (uint64_t i = 0; i < n; i++)
-        m += !has || has[i];
-    need(!has || (m && m < n), file, "a presence stream says nothing");
-    uint64_t *value = cells(c, v, m);
-    for (uint64_t i = 0; i < n; i++) {
-        const uint64_t row = rows ? rows[i] : i;
-        if (has && !has[i])
-            continue;
-        c->has[col][row] = 1;
-        c->cell[col][row] = value[j++];
+        if (!has || has[i])
+            there[m++] = rows ? rows[i] : i;
+    need(!has || (m && m < n), presence ? presence->bytes : NULL, "presence that says nothing");
+    const uint64_t *value = cells(c, v, there, m);
+    for (uint64_t i = 0; i < m; i++) {
+        c->has[col][there[i]] = 1;
+        c->cell[col][there[i]] = value[i];
     }
-    free(has);
-    free(value);
+}
+
+/* A SPLIT or CHAIN column. Streams that are of no rows, or by key beside one for all, stay unused,
+ * which is found later. */
+static void read_split(struct chunk *c, unsigned col)
+{
+    int whole = 0;
+    for (int what = VALUES; what <= RELATIVE; what++)
+        whole |= of_column(what) && seek(c, what, col, c->keys);
+    if (whole) {
+        read_part(c, col, c->keys, c->call, c->rows);
+        return;
+    }
+    for (uint64_t k = 0, from = 0, to; k < c->keys; k++, from = to) {
+        for (to = from; to < c->rows && c->key[c->call[to]] == k; to++)
+            ;
+        if (to > from)
+            read_part(c, col, k, c->call + from, to - from);
+    }
+}
+
+/* A column that has one value for each task or each key. */
+static void read_shared(struct chunk *c, unsigned col, const uint64_t *of_row, uint64_t n)
+{
+    struct stream *s = seek(c, VALUES, col, 0);
+    need(s != NULL, chunk_at, "a column of tasks or keys has no values");
+    const uint64_t *v = cells(c, s, NULL, n);
+    for (uint64_t i = 0; i < c->rows; i++) {
+        c->cell[col][i] = v[of_row[i]];
+        c->has[col][i] = 1;
+    }
 }
 
 static void read_column(struct chunk *c, unsigned col)
@@ -489,24 +632,41 @@ static void read_column(struct chunk *c, unsigned col)
     const int order = c->t->column[col].order;
     c->cell[col] = memory(c->rows * sizeof(uint64_t));
     c->has[col] = memory(c->rows);
-    if (order == 0 || order == 3) {
-        read_part(c, col, 0, order ? c->call : NULL, c->rows);
-    } else if (order == 4) {
-        for (uint64_t k = 0, from = 0, to; k < c->keys; k++, from = to) {
-            for (to = from; to < c->rows && c->key[c->call[to]] == k; to++)
-                ;
-            if (to > from)
-                read_part(c, col, k, c->call + from, to - from);
-        }
-    } else {
-        struct stream *s = seek(c, 0, col, 0);
-        need(s && !seek(c, 1, col, 0), file, "a column of tasks or keys has no values");
-        uint64_t *v = cells(c, s, order == 1 ? c->tasks : c->keys);
-        for (uint64_t i = 0; i < c->rows; i++) {
-            c->cell[col][i] = v[order == 1 ? c->task[i] : c->key[i]];
-            c->has[col][i] = 1;
-        }
-        free(v);
+    if (order == TASK)
+        read_shared(c, col, c->task, c->tasks);
+    else if (order == KEY)
+        read_shared(c, col, c->key, c->keys);
+    else if (by_key(&c->t->column[col]))
+        read_split(c, col);
+    else
+        read_part(c, col, 0, order == CALL ? c->call : NULL, c->rows);
+}
+
+/* The column of this name when it is u64, ns, and of one of two orders; or NULL. */
+static const struct column *column_of_ns(const struct table *t, const char *name, int order,
+                                         int or_order)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct column *c = &t->column[i];
+        if (!strcmp(c->name, name) && c->type == 1 && !strcmp(c->unit, "ns") &&
+            (c->order == order || c->order == or_order))
+            return c;
+    }
+    return NULL;
+}
+
+/* Turn the links of a column into its values. */
+static void follow(struct chunk *c, unsigned col)
+{
+    const struct column *d = column_of_ns(c->t, "dur", CALL, SPLIT);
+    const uint64_t *dur = d ? c->cell[d - c->t->column] : NULL; /* 0 where null */
+    uint64_t *last = memory(c->tasks * sizeof(*last));
+    unsigned char *later = memory(c->tasks);
+    for (uint64_t row = 0; row < c->rows; row++) {
+        const uint64_t task = c->task[row];
+        const uint64_t from = later[task] ? last[task] + (dur ? dur[row] : 0) : c->least;
+        last[task] = c->cell[col][row] += from;
+        later[task] = 1;
     }
 }
 
@@ -602,50 +762,51 @@ static void print_rows(const struct chunk *c)
 
 /* -- chunks -- */
 
-static void check_times(const struct chunk *c, uint64_t least, uint64_t most,
-                        const unsigned char *at)
+static void check_times(const struct chunk *c, uint64_t most)
 {
+    const struct column *ts = column_of_ns(c->t, "ts", ROW, CHAIN);
     uint64_t min = 0, max = 0;
-    for (unsigned i = 0; i < c->t->n; i++) {
-        const struct column *col = &c->t->column[i];
-        if (strcmp(col->name, "ts") != 0 || col->type != 1 || col->order || col->nullable)
-            continue;
-        min = max = c->cell[i][0];
+    if (ts && !ts->nullable) {
+        const uint64_t *v = c->cell[ts - c->t->column];
+        min = max = v[0];
         for (uint64_t row = 1; row < c->rows; row++) {
-            min = c->cell[i][row] < min ? c->cell[i][row] : min;
-            max = c->cell[i][row] > max ? c->cell[i][row] : max;
+            min = v[row] < min ? v[row] : min;
+            max = v[row] > max ? v[row] : max;
         }
     }
-    need(min == least && max == most, at, "the rows are of another time");
+    need(min == c->least && max == most, chunk_at, "the rows are of another time");
+}
+
+/* From the last column to the first, for a relative stream wants a larger column; then the links,
+ * which want the durations. */
+static void read_columns(struct chunk *c)
+{
+    for (unsigned i = c->t->n; i-- > 0;)
+        read_column(c, i);
+    for (uint64_t i = 0; i < c->n; i++)
+        need(c->stream[i].used, chunk_at, "a stream of nothing");
+    for (unsigned i = 0; i < c->t->n; i++)
+        if (c->t->column[i].order == CHAIN)
+            follow(c, i);
 }
 
 static void read_data(const struct table *t, struct slice body, uint64_t rows, uint64_t least,
                       uint64_t most)
 {
-    struct chunk c = {.t = t, .rows = rows};
+    const struct block *since = newest;
+    struct chunk c = {.t = t, .rows = rows, .least = least};
     c.cell = memory(t->n * sizeof(*c.cell));
     c.has = memory(t->n * sizeof(*c.has));
-    read_toc(&c, body);
+    for (unsigned i = 0; i < t->n; i++)
+        c.grouped |= t->column[i].order != ROW;
+    read_body(&c, body);
     read_order(&c);
     read_strings(&c);
-    for (unsigned i = 0; i < t->n; i++)
-        read_column(&c, i);
-    for (uint64_t i = 0; i < c.n; i++)
-        need(c.stream[i].used, body.at, "a stream of nothing");
-    check_times(&c, least, most, body.at);
+    read_columns(&c);
+    check_times(&c, most);
     if (!strcmp(t->name, asked))
         print_rows(&c);
-    for (unsigned i = 0; i < t->n; i++) {
-        free(c.cell[i]);
-        free(c.has[i]);
-    }
-    free(c.cell);
-    free(c.has);
-    free(c.task);
-    free(c.key);
-    free(c.call);
-    free(c.at);
-    free(c.stream);
+    forget(since);
 }
 
 static void read_end(struct slice s)
@@ -680,6 +841,7 @@ static const unsigned char *read_chunk(const unsigned char *at, int *ended)
 {
     const size_t left = (size_t)(file + file_bytes - at);
     const size_t four = left < 4 ? left : 4;
+    chunk_at = at;
     need(!*ended, at, "bytes behind the end");
     if (left < 64) {
         need(!memcmp(at, "KCHK", four) || only_zeros(at, at + left), at, "no chunk");
@@ -739,6 +901,7 @@ static void load(const char *path)
     } while (n);
     fclose(f);
     file = p;
+    chunk_at = p;
 }
 
 int main(int argc, char **argv)
