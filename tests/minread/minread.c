@@ -32,6 +32,7 @@ struct table {
     char name[256];
     unsigned n;
     struct column *column;
+    int in_end;
 };
 
 struct stream {
@@ -180,8 +181,9 @@ static void read_schema(struct slice s, uint64_t hash)
              "an unknown type or order");
         need(!c->nullable || (c->order != TASK && c->order != KEY && c->order != CHAIN), s.at,
              "a column of its order may not be null");
-        need(c->nullable || c->order != SPLIT, s.at, "a split column that may not be null");
         need(c->type == 1 || c->order != CHAIN, s.at, "a chain of another type");
+        if (c->order == SPLIT)
+            c->nullable = 1;
     }
     const uint64_t meta = varint(&s);
     const struct slice m = part(&s, meta);
@@ -279,7 +281,6 @@ static struct slice unzip(struct slice frame, uint64_t bytes)
 {
     const unsigned char *p = frame.at;
     const uint64_t stored = (uint64_t)(frame.end - frame.at);
-    need(stored <= bytes, p, "a zstd frame larger than what it holds");
     need(ZSTD_getFrameContentSize(p, stored) == bytes, p, "a zstd frame of another size");
     need(ZSTD_findFrameCompressedSize(p, stored) == stored, p, "not one zstd frame");
     unsigned char *out = memory(bytes);
@@ -470,7 +471,9 @@ static void read_body(struct chunk *c, struct slice body)
         const struct slice toc = part(&body, bytes);
         read_toc(c, toc, body);
     } else if (form == 1) {
-        const struct slice frame = part(&body, varint(&body));
+        const uint64_t stored = varint(&body);
+        need(stored <= bytes, body.at, "a zstd frame larger than what it holds");
+        const struct slice frame = part(&body, stored);
         read_toc(c, unzip(frame, bytes), body);
     } else {
         const uint64_t whole = varint(&body);
@@ -814,9 +817,11 @@ static void read_end(struct slice s)
     const uint64_t n = varint(&s);
     need(n == n_tables, s.at, "another number of schemas");
     for (uint64_t i = 0; i < n; i++) {
-        const struct table *t = find(fixed(&s, 8));
+        struct table *t = find(fixed(&s, 8));
         const uint64_t rows = varint(&s), chunks = varint(&s);
         need(t && t->rows == rows && t->chunks == chunks, s.at, "rows or chunks are missing");
+        need(!t->in_end, s.at, "a schema is counted twice");
+        t->in_end = 1;
     }
     need(s.at == s.end, s.at, "bytes behind the totals");
 }
@@ -837,48 +842,73 @@ static void torn_or(const unsigned char *chunk, const unsigned char *end, size_t
     need(0, chunk, what);
 }
 
+struct header {
+    uint64_t magic, kind, flags, rows, bytes, zero, schema, least, most, sum, own_sum;
+};
+
+/* What a header says is judged before its body is there. */
+static void check_header(const struct header *h)
+{
+    need(h->kind && !h->zero && h->bytes <= 134217728, chunk_at, "a header out of range");
+    if (h->kind > 3)
+        return;
+    need(h->flags <= (h->kind == 2), chunk_at, "unknown flags");
+    need(h->kind == 2 ? h->rows >= 1 && h->rows <= 131072 : !h->rows && !h->least && !h->most,
+         chunk_at, "rows out of range");
+    need(h->least <= h->most, chunk_at, "times out of range");
+    need(h->kind != 1 || h->schema == h->sum, chunk_at, "a schema of another name");
+    need(h->kind != 2 || find(h->schema), chunk_at, "rows of an unknown table");
+    need(h->kind != 3 || !h->schema, chunk_at, "an end with a schema");
+}
+
+static struct header read_header(size_t left)
+{
+    struct header h;
+    if (left < 64) {
+        need(!memcmp(chunk_at, "KCHK", left < 4 ? left : 4) ||
+                 only_zeros(chunk_at, chunk_at + left),
+             chunk_at, "no chunk");
+        stop(1, chunk_at, "torn");
+    }
+    struct slice s = {chunk_at, chunk_at + 64};
+    h.magic = fixed(&s, 4);
+    h.kind = fixed(&s, 4);
+    h.flags = fixed(&s, 4);
+    h.rows = fixed(&s, 4);
+    h.bytes = fixed(&s, 4);
+    h.zero = fixed(&s, 4);
+    h.schema = fixed(&s, 8);
+    h.least = fixed(&s, 8);
+    h.most = fixed(&s, 8);
+    h.sum = fixed(&s, 8);
+    h.own_sum = fixed(&s, 8);
+    if (h.magic != 0x4b48434b || h.own_sum != XXH3_64bits(chunk_at, 56))
+        torn_or(chunk_at, chunk_at + 64, 8, "a bad chunk header");
+    check_header(&h);
+    return h;
+}
+
 static const unsigned char *read_chunk(const unsigned char *at, int *ended)
 {
     const size_t left = (size_t)(file + file_bytes - at);
-    const size_t four = left < 4 ? left : 4;
     chunk_at = at;
     need(!*ended, at, "bytes behind the end");
-    if (left < 64) {
-        need(!memcmp(at, "KCHK", four) || only_zeros(at, at + left), at, "no chunk");
+    const struct header h = read_header(left);
+    if (h.bytes > left - 64)
         stop(1, at, "torn");
-    }
-    struct slice h = {at, at + 64};
-    const uint64_t magic = fixed(&h, 4), kind = fixed(&h, 4), flags = fixed(&h, 4),
-                   rows = fixed(&h, 4);
-    const uint64_t bytes = fixed(&h, 4), zero = fixed(&h, 4), hash = fixed(&h, 8),
-                   least = fixed(&h, 8);
-    const uint64_t most = fixed(&h, 8), sum = fixed(&h, 8);
-    if (magic != 0x4b48434b || fixed(&h, 8) != XXH3_64bits(at, 56))
-        torn_or(at, at + 64, 8, "a bad chunk header");
-    need(kind && !zero && bytes <= 134217728, at, "a chunk header says what it must not");
-    if (bytes > left - 64)
-        stop(1, at, "torn");
-    const struct slice body = {at + 64, at + 64 + bytes};
-    if (kind > 3)
-        return body.end;
-    if (XXH3_64bits(body.at, bytes) != sum)
+    const struct slice body = {at + 64, at + 64 + h.bytes};
+    if (XXH3_64bits(body.at, h.bytes) != h.sum)
         torn_or(body.at, body.end, 64, "a bad checksum");
-    need(flags <= (kind == 2), at, "unknown flags");
-    need(kind == 2 ? rows >= 1 && rows <= 131072 : !rows && !least && !most, at,
-         "rows out of range");
-    struct table *t = find(hash);
-    if (kind == 1) {
-        need(hash == sum, at, "a schema of another name");
-        read_schema(body, hash);
-    } else if (kind == 3) {
-        need(!hash, at, "an end with a schema");
+    struct table *t = find(h.schema);
+    if (h.kind == 1) {
+        read_schema(body, h.schema);
+    } else if (h.kind == 2) {
+        read_data(t, body, h.rows, h.least, h.most);
+        t->rows += h.rows;
+        t->chunks++;
+    } else if (h.kind == 3) {
         read_end(body);
         *ended = 1;
-    } else {
-        need(t != NULL && least <= most, at, "rows of an unknown table");
-        read_data(t, body, rows, least, most);
-        t->rows += rows;
-        t->chunks++;
     }
     return body.end;
 }
