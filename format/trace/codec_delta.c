@@ -50,7 +50,9 @@ int kymo_codec_delta_encode(const uint64_t *v, size_t n, struct kymo_buf *out)
         diff_block(v + i, m, is_zigzag, d);
         kymo_range_add(&r, d, m, first);
     }
-    const struct kymo_planes shape = n < 2 ? (struct kymo_planes){0} : kymo_planes_fit(&r);
+    struct kymo_planes shape = {0};
+    if (n > 1)
+        shape = kymo_planes_fit(&r);
     kymo_buf_u8(out, (uint8_t)is_zigzag);
     kymo_buf_varint(out, kymo_zigzag((int64_t)v[0]));
     kymo_planes_put_head(&shape, out);

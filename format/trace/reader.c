@@ -29,6 +29,7 @@ struct known {
     int is_selected;
     uint8_t *want; /* [n_columns], NULL: all */
     int has_ts;
+    int is_told; /* by the end chunk */
 };
 
 struct ask {
@@ -52,6 +53,7 @@ struct kymo_reader {
     const char **selected; /* NULL: all tables */
     size_t n_selected;
     struct ask *ask;
+    int is_lazy;
     uint64_t since_ns, until_ns, start_ns;
     int has_start;
     struct kymo_chunk_header header; /* of the chunk that was read last */
@@ -217,6 +219,11 @@ static kymo_status apply_ask(struct kymo_reader *r, struct known *k, struct kymo
     for (size_t i = 0; i < r->n_selected && !k->is_selected; i++)
         k->is_selected = !strcmp(r->selected[i], k->schema->table);
     k->want = NULL;
+    if (r->is_lazy) {
+        k->want = KYMO_NEW(&r->keep, uint8_t, k->schema->n_columns);
+        if (!k->want)
+            return ask_too_much(err);
+    }
     for (const struct ask *a = r->ask; a; a = a->next) {
         if (strcmp(a->table, k->schema->table) != 0)
             continue;
@@ -272,6 +279,12 @@ void kymo_reader_call_order(kymo_reader *r, int on)
     kymo_decoder_call_order(r->own.decoder, on);
     if (r->ahead)
         kymo_ahead_call_order(r->ahead, on);
+}
+
+/* Schemas come later than this, as nothing was read yet. */
+void kymo_reader_lazy(kymo_reader *r)
+{
+    r->is_lazy = 1;
 }
 
 kymo_status kymo_reader_threads(kymo_reader *r, unsigned n, struct kymo_err *err)
@@ -455,7 +468,12 @@ static kymo_status take_end(struct kymo_reader *r, struct kymo_err *err)
         KYMO_TRY(kymo_bytes_u64(&body, &hash, err));
         KYMO_TRY(kymo_bytes_varint(&body, &rows, err));
         KYMO_TRY(kymo_bytes_varint(&body, &chunks, err));
-        const struct known *k = find_known(r, hash);
+        struct known *k = find_known(r, hash);
+        if (k && k->is_told)
+            return KYMO_FAIL(err, KYMO_ECORRUPT, at, "the writer told table %s twice",
+                             k->schema->table);
+        if (k)
+            k->is_told = 1;
         if (!k || k->rows != rows || k->chunks != chunks)
             return KYMO_FAIL(err, KYMO_ECORRUPT, at,
                              "table %s: the writer wrote %llu rows in %llu chunks, the file "

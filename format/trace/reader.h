@@ -20,6 +20,8 @@ KYMO_MUST_USE kymo_status kymo_reader_more(kymo_reader *r, const uint8_t *want,
 /* Give the rows of grouped tables in call order (by key, task and time, batch->run) from the next
  * chunk on: for those who count and sum, it saves what sorting them back would cost. */
 void kymo_reader_call_order(kymo_reader *r, int on);
+/* Decode no column of any table, unless kymo_reader_columns() asked for it, before kymo_reader_more() does. */
+void kymo_reader_lazy(kymo_reader *r);
 /* Decode with n threads, ahead of the caller, from now on; batches come in the same order. What is asked
  * (tables, columns, time, order) has to be asked before. The memory cap holds for each thread. errors
  * EHOST, ELIMIT */

@@ -90,11 +90,10 @@ static kymo_status take_u32(struct kymo_bytes *in, uint64_t max, const char *wha
     return KYMO_OK;
 }
 
-static kymo_status take_run(struct take *w, uint32_t i, uint32_t rows_left,
-                            struct kymo_err *err)
+/* before: the run before this one, NULL for the first. */
+static kymo_status take_run(struct take *w, const struct kymo_run *before, struct kymo_run *run,
+                            uint32_t rows_left, struct kymo_err *err)
 {
-    struct kymo_run *run = &w->t->run[i];
-    const struct kymo_run *before = i ? run - 1 : NULL;
     const uint32_t key = before ? before->key : 0;
     uint32_t gap, task, n;
     KYMO_TRY(take_u32(&w->in, w->t->n_keys - 1 - key, "key of a run", &gap, err));
@@ -117,15 +116,16 @@ static kymo_status take_index(struct take *w, struct kymo_arena *arena, struct k
                       err));
     if (!t->n_runs)
         return KYMO_OK;
-    t->run = KYMO_NEW(arena, struct kymo_run, t->n_runs);
-    if (!t->run)
+    struct kymo_run *run = KYMO_NEW(arena, struct kymo_run, t->n_runs);
+    if (!run)
         return KYMO_FAIL(err, KYMO_ELIMIT, at, "chunk: %u runs pass the memory budget",
                          t->n_runs);
     uint32_t left = w->n_rows;
     for (uint32_t i = 0; i < t->n_runs; i++) {
-        KYMO_TRY(take_run(w, i, left, err));
-        left -= t->run[i].n;
+        KYMO_TRY(take_run(w, i ? &run[i - 1] : NULL, &run[i], left, err));
+        left -= run[i].n;
     }
+    t->run = run;
     if (left)
         return KYMO_FAIL(err, KYMO_ECORRUPT, at, "chunk: its runs leave out %u rows", left);
     return KYMO_OK;
@@ -211,6 +211,9 @@ static kymo_status take_entry(struct take *w, struct kymo_entry *e, struct kymo_
     e->s.codec = (enum kymo_codec_id)codec;
     e->s.is_zstd = how >> 6 & 1;
     e->has_zone = how >> 7;
+    if (e->what == KYMO_STREAM_STRINGS && codec)
+        return KYMO_FAIL(err, KYMO_ECORRUPT, at, "chunk: strings in codec %u, they have none",
+                         codec);
     if (of_column(e->what))
         KYMO_TRY(take_column(w, e, err));
     KYMO_TRY(take_u32(&w->in, UINT32_MAX, "stream bytes", &e->s.encoded_bytes, err));
@@ -231,21 +234,33 @@ static uint64_t rank(const struct kymo_entry *e)
            (e->what == KYMO_STREAM_PRESENT ? 8 : 9);
 }
 
+/* Of one column and, where it is stored so, of one key. */
+static int are_of_one(const struct kymo_entry *a, const struct kymo_entry *b)
+{
+    return of_column(a->what) && of_column(b->what) && a->column == b->column &&
+           a->key == b->key;
+}
+
+static kymo_status no_values(const struct take *w, const struct kymo_entry *present,
+                             struct kymo_err *err)
+{
+    return KYMO_FAIL(err, KYMO_ECORRUPT, present->stored.at_bytes,
+                     "chunk: column '%s' has a presence stream and no values",
+                     w->schema->column[present->column].name);
+}
+
 /* Between two entries that follow each other: presence has values behind it, and a column is
  * stored key by key or all at once, not both. */
 static kymo_status check_pair(const struct take *w, const struct kymo_entry *a,
                               const struct kymo_entry *b, uint64_t at, struct kymo_err *err)
 {
-    const int same = b && of_column(b->what) && b->column == a->column;
-    if (b && rank(b) <= rank(a))
+    if (rank(b) <= rank(a))
         return KYMO_FAIL(err, KYMO_ECORRUPT, at,
                          "chunk: a stream is twice there or out of order");
-    if (a->what == KYMO_STREAM_PRESENT &&
-        (!same || b->key != a->key || b->what == KYMO_STREAM_PRESENT))
-        return KYMO_FAIL(err, KYMO_ECORRUPT, at,
-                         "chunk: column '%s' has a presence stream and no values",
-                         w->schema->column[a->column].name);
-    if (same && of_column(a->what) && a->key != b->key && b->key == w->t->n_keys)
+    if (a->what == KYMO_STREAM_PRESENT && !are_of_one(a, b))
+        return no_values(w, a, err);
+    if (of_column(a->what) && b->column == a->column && a->key != b->key &&
+        b->key == w->t->n_keys)
         return KYMO_FAIL(err, KYMO_ECORRUPT, at,
                          "chunk: column '%s' is stored by key and as a whole",
                          w->schema->column[a->column].name);
@@ -261,8 +276,8 @@ static kymo_status take_entries(struct take *w, struct kymo_err *err)
         if (i)
             KYMO_TRY(check_pair(w, &t->entry[i - 1], &t->entry[i], at, err));
     }
-    if (t->n_entries)
-        KYMO_TRY(check_pair(w, &t->entry[t->n_entries - 1], NULL, w->in.at_bytes, err));
+    if (t->n_entries && t->entry[t->n_entries - 1].what == KYMO_STREAM_PRESENT)
+        return no_values(w, &t->entry[t->n_entries - 1], err);
     if (w->in.left || w->streams.left)
         return KYMO_FAIL(err, KYMO_ECORRUPT, w->streams.at_bytes,
                          "chunk: %zu bytes that no stream owns", w->in.left + w->streams.left);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "format/base/file.h"
+#include "format/base/size.h"
 #include "format/trace/reader.h"
 #include "format/trace/toc.h"
 #include "format/trace/writer.h"
@@ -473,6 +474,58 @@ static void claims_that_the_bytes_cannot_pay_are_corrupt(void **state)
     }
 }
 
+static void strings_that_are_said_to_be_in_a_codec_are_corrupt(void **state)
+{
+    /* no tasks, one key too few: the entry is judged before */
+    for (unsigned codec = 0; codec < 8; codec++) {
+        struct kymo_buf numbers = {0}, body = {0};
+        struct kymo_err err = {0};
+        const uint64_t toc[] = {1, 1, 2, 0, 1, KYMO_STREAM_STRINGS | codec << 3, 3};
+        put_numbers(&numbers, toc, KYMO_COUNT_OF(toc));
+        kymo_buf_u8(&body, 0);
+        kymo_buf_varint(&body, numbers.n);
+        kymo_buf_put(&body, numbers.p, numbers.n);
+        kymo_buf_put(&body, "abc", 3);
+        const struct outcome o = read_body(*state, &body, 10);
+        assert_int_equal(o.status, KYMO_ECORRUPT);
+        err = o.err;
+        assert_true(!codec == !strstr(err.text, codec < KYMO_CODEC_COUNT ? "codec" : "kind"));
+        kymo_buf_release(&numbers);
+        kymo_buf_release(&body);
+    }
+}
+
+/* The end chunk names the first schema twice, and as many as there are. */
+static void an_end_that_leaves_a_table_out_is_corrupt(void **state)
+{
+    struct small *s = *state;
+    char path[40];
+    close(temp_file(path));
+    struct kymo_buf b = {0};
+    kymo_buf_put(&b, s->bytes.p, s->bytes.n);
+    const size_t at = s->chunk_at[s->n_chunks - 1], body = at + KYMO_CHUNK_HEADER_BYTES;
+    struct kymo_bytes in = kymo_bytes_view(b.p + body + 1 + 8, 16, 0);
+    uint64_t rows, chunks;
+    assert_int_equal(kymo_bytes_varint(&in, &rows, NULL), KYMO_OK);
+    assert_int_equal(kymo_bytes_varint(&in, &chunks, NULL), KYMO_OK);
+    b.n = body + 1;
+    for (int i = 0; i < 2; i++) {
+        kymo_buf_u64(&b, kymo_load_u64(s->bytes.p + body + 1));
+        kymo_buf_varint(&b, rows);
+        kymo_buf_varint(&b, chunks);
+    }
+    const struct kymo_chunk_header h = {.kind = KYMO_CHUNK_END,
+                                        .body_bytes = (uint32_t)(b.n - body),
+                                        .body_xxh3 = XXH3_64bits(b.p + body, b.n - body)};
+    kymo_chunk_header_encode(&h, b.p + at);
+    write_file(path, b.p, b.n);
+    const struct outcome o = read_all(path, 0);
+    assert_int_equal(o.status, KYMO_ECORRUPT);
+    assert_non_null(strstr(o.err.text, "twice"));
+    kymo_buf_release(&b);
+    unlink(path);
+}
+
 /* 64 MiB of zeros are a few kilobytes of zstd; as a table of contents and as a stream. */
 static void a_zstd_bomb_is_refused_before_it_is_unpacked(void **state)
 {
@@ -585,6 +638,8 @@ int main(void)
         cmocka_unit_test(chunks_outside_of_the_time_asked_for_are_passed_over),
         cmocka_unit_test(skimming_counts_without_decoding_and_verifies_when_told),
         cmocka_unit_test(claims_that_the_bytes_cannot_pay_are_corrupt),
+        cmocka_unit_test(strings_that_are_said_to_be_in_a_codec_are_corrupt),
+        cmocka_unit_test(an_end_that_leaves_a_table_out_is_corrupt),
         cmocka_unit_test(a_zstd_bomb_is_refused_before_it_is_unpacked),
         cmocka_unit_test(a_chunk_past_the_memory_budget_is_a_limit_and_not_a_crash),
         cmocka_unit_test(
