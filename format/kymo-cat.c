@@ -40,6 +40,7 @@ struct cat {
     const struct kymo_schema *schema; /* what is resolved below */
     struct kymo_arena arena;
     struct kymo_fields fields;
+    uint8_t *want; /* [n_columns] */
     int ts;        /* column, or -1 */
     int is_passed; /* the filter is not about this table */
     int n_bound;   /* tables that the filter is about */
@@ -345,6 +346,14 @@ static kymo_status begin_csv(struct cat *c, const struct kymo_schema *s, struct 
     return KYMO_OK;
 }
 
+/* Chunks outside of these times need not be read. */
+static void ask_time(const struct cat *c)
+{
+    const uint64_t start = c->fields.start_ns, room = UINT64_MAX - start;
+    kymo_reader_time(c->reader, start + (c->o->since_ns < room ? c->o->since_ns : room),
+                     start + (c->o->until_ns < room ? c->o->until_ns : room));
+}
+
 /* What the rows of this schema need; a header line when CSV meets its table. */
 static kymo_status resolve(struct cat *c, const struct kymo_schema *s, struct kymo_err *err)
 {
@@ -353,6 +362,10 @@ static kymo_status resolve(struct cat *c, const struct kymo_schema *s, struct ky
     c->fields =
         (struct kymo_fields){.names = c->names, .start_ns = kymo_reader_start_ns(c->reader)};
     c->ts = kymo_schema_ts(s);
+    c->want = KYMO_NEW(&c->arena, uint8_t, s->n_columns);
+    if (!c->want)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a schema");
+    ask_time(c);
     KYMO_TRY(bind_filter(c, s, err));
     if (c->is_passed)
         return KYMO_OK;
@@ -378,6 +391,46 @@ static kymo_status flush(struct cat *c, struct kymo_err *err)
     if (ferror(stdout))
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write to stdout");
     return KYMO_OK;
+}
+
+/* Tasks and keys are few: they are asked first. */
+static void keep_few(const struct kymo_schema *s, uint8_t *want)
+{
+    for (uint32_t i = 0; i < s->n_columns; i++)
+        if (s->column[i].order != KYMO_ORDER_TASK && s->column[i].order != KYMO_ORDER_KEY)
+            want[i] = 0;
+}
+
+/* What of a batch is needed, and no more: what the filter says about tasks, keys and zones spares
+ * the rows, what it says about rows the other columns. any out: 0 when no row passes. */
+static kymo_status decode_matching(struct cat *c, const struct kymo_batch *b, int *any,
+                                   struct kymo_err *err)
+{
+    uint8_t *want = c->want;
+    for (int few = 1; c->filter && few >= 0 && *any; few--) {
+        memset(want, 0, b->schema->n_columns);
+        kymo_filter_need(c->filter, want);
+        if (few)
+            keep_few(b->schema, want);
+        KYMO_TRY(kymo_reader_more(c->reader, want, err));
+        KYMO_TRY(kymo_filter_begin(c->filter, b, err));
+        *any = kymo_filter_may_match(c->filter);
+    }
+    for (uint32_t i = 0; c->filter && *any; i++) {
+        if (i == b->n_rows)
+            *any = 0;
+        else if (kymo_filter_match(c->filter, i))
+            break;
+    }
+    if (!*any)
+        return KYMO_OK;
+    const int is_text = !c->o->jsonl && !c->o->csv;
+    memset(want, is_text, b->schema->n_columns);
+    if (!is_text)
+        kymo_fields_need(&c->fields, want);
+    if (c->ts >= 0)
+        want[c->ts] = 1;
+    return kymo_reader_more(c->reader, want, err);
 }
 
 static kymo_status print_rows(struct cat *c, const struct kymo_batch *b, struct kymo_err *err)
@@ -444,22 +497,6 @@ static kymo_status print_fields(struct cat *c, struct kymo_err *err)
 
 /* -------- files -------- */
 
-/* Only what is printed is decoded: names of the columns go to the reader, which knows schemas
- * later than this. Text of the syscall table and "all columns" need everything. */
-static kymo_status ask_columns(struct cat *c, struct kymo_err *err)
-{
-    static const char *const under[] = {"ts", "arch", "nr", "ret"};
-    const char *name[COLUMNS_MAX + 4];
-    if (!c->n_columns || c->filter)
-        return KYMO_OK;
-    memcpy(name, c->column, c->n_columns * sizeof(name[0]));
-    memcpy(name + c->n_columns, under, sizeof(under));
-    for (size_t i = 0; i < c->o->tables.n; i++)
-        KYMO_TRY(
-            kymo_reader_columns(c->reader, c->o->tables.v[i], name, c->n_columns + 4, err));
-    return KYMO_OK;
-}
-
 static kymo_status ask_tables(struct cat *c, struct kymo_err *err)
 {
     const char *name[KYMO_OPT_LIST_MAX + 1];
@@ -476,7 +513,9 @@ static kymo_status read_rows(struct cat *c, struct kymo_err *err)
 {
     const struct kymo_batch *b;
     KYMO_TRY(ask_tables(c, err));
-    KYMO_TRY(ask_columns(c, err));
+    kymo_reader_lazy(c->reader);
+    static const char *const named[] = {"arch", "nr", "name"};
+    KYMO_TRY(kymo_reader_columns(c->reader, KYMO_TABLE_SYSNAME.table, named, 3, err));
     while (c->rows < c->o->rows_max) {
         KYMO_TRY(kymo_reader_next(c->reader, &b, err));
         if (!b)
@@ -486,7 +525,10 @@ static kymo_status read_rows(struct cat *c, struct kymo_err *err)
             continue;
         if (c->schema != b->schema)
             KYMO_TRY(resolve(c, b->schema, err));
-        if (!c->is_passed)
+        int any = !c->is_passed;
+        if (any)
+            KYMO_TRY(decode_matching(c, b, &any, err));
+        if (any)
             KYMO_TRY(print_rows(c, b, err));
     }
     return KYMO_OK;

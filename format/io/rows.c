@@ -204,6 +204,15 @@ static void put_key(struct kymo_buf *out, const char *name, int *first)
     kymo_buf_u8(out, ':');
 }
 
+void kymo_fields_need(const struct kymo_fields *f, uint8_t *want)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        want[f->field[i].column] = 1;
+        if (f->field[i].source == KYMO_FIELD_SYSCALL)
+            want[f->field[i].column2] = 1;
+    }
+}
+
 void kymo_row_jsonl(struct kymo_buf *out, const struct kymo_fields *f,
                     const struct kymo_batch *b, uint32_t row, const char *table)
 {

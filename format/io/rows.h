@@ -40,6 +40,9 @@ KYMO_MUST_USE kymo_status kymo_fields_resolve(struct kymo_fields *out,
                                               const char *const *names, size_t n,
                                               struct kymo_arena *arena, struct kymo_err *err);
 
+/* Set want[c] = 1 for the columns that the fields look at. */
+void kymo_fields_need(const struct kymo_fields *f, uint8_t *want);
+
 /* One row and its line end. Null cells are left out; table, where it is not NULL, comes first. */
 void kymo_row_jsonl(struct kymo_buf *out, const struct kymo_fields *f,
                     const struct kymo_batch *b, uint32_t row, const char *table);

@@ -575,17 +575,22 @@ static int match_number(const struct node *node, enum kymo_type type, uint64_t l
     return by_order(node->op, (real > v->real) - (real < v->real));
 }
 
-static int match_syscall(const struct kymo_filter *f, const struct node *node, uint32_t row)
+static int match_call(const struct kymo_filter *f, const struct node *node, uint64_t arch,
+                      uint64_t nr)
 {
     char number[24];
-    const uint64_t arch = kymo_batch_u64(f->batch, node->column, row);
-    const uint64_t nr = kymo_batch_u64(f->batch, node->column2, row);
     const char *name = kymo_names_call(f->names, arch, nr);
     if (!name) {
         (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)nr);
         name = number;
     }
     return match_text(node, name, strlen(name));
+}
+
+static int match_syscall(const struct kymo_filter *f, const struct node *node, uint32_t row)
+{
+    return match_call(f, node, kymo_batch_u64(f->batch, node->column, row),
+                      kymo_batch_u64(f->batch, node->column2, row));
 }
 
 /* The memo cell of a row, where texts come round again; NULL where they need not. */
@@ -653,6 +658,116 @@ kymo_status kymo_filter_begin(struct kymo_filter *f, const struct kymo_batch *b,
     }
     return KYMO_OK;
 }
+
+/* -------- whole chunks -------- */
+
+/* A lane of a column that has few of them. */
+static int few_match(const struct kymo_filter *f, const struct node *node, uint32_t n)
+{
+    const struct kymo_batch *b = f->batch;
+    const uint64_t *lane = b->lane[node->column];
+    for (uint32_t i = 0; lane && i < n; i++) {
+        if (node->type != KYMO_T_STR) {
+            if (match_number(node, node->type, lane[i]))
+                return 1;
+            continue;
+        }
+        if (!b->str.at)
+            return 1;
+        const uint32_t at = b->str.at[lane[i]];
+        if (match_text(node, b->str.bytes + at, b->str.at[lane[i] + 1] - at))
+            return 1;
+    }
+    return !lane;
+}
+
+static int any_key_matches(const struct kymo_filter *f, const struct node *node)
+{
+    const struct kymo_batch *b = f->batch;
+    if (!b->key || !b->lane[node->column] || !b->lane[node->column2])
+        return 1;
+    for (uint32_t k = 0; k < b->n_keys; k++)
+        if (match_call(f, node, b->lane[node->column][k], b->lane[node->column2][k]))
+            return 1;
+    return 0;
+}
+
+static int any_text_matches(const struct kymo_filter *f, const struct node *node)
+{
+    const struct kymo_batch *b = f->batch;
+    if (!b->str.at)
+        return 1;
+    for (uint32_t id = 0; id < b->str.n; id++)
+        if (match_text(node, b->str.bytes + b->str.at[id], b->str.at[id + 1] - b->str.at[id]))
+            return 1;
+    return 0;
+}
+
+/* Whole numbers between two bounds, as doubles: rounding may let too many pass, never too few. */
+static int zone_may_match(const struct node *node, double min, double max)
+{
+    const double v = node->scaled.real;
+    switch (node->op) {
+    case OP_EQ:
+        return min <= v && v <= max;
+    case OP_LT:
+    case OP_LE:
+        return min <= v;
+    case OP_GT:
+    case OP_GE:
+        return max >= v;
+    case OP_TRUTH:
+        return min < 0 || max > 0;
+    default:
+        return 1;
+    }
+}
+
+static int compare_may_match(const struct kymo_filter *f, const struct node *node)
+{
+    const struct kymo_batch *b = f->batch;
+    const struct kymo_zone *zone = b->zone ? &b->zone[node->column] : NULL;
+    const enum kymo_type lane_type = (enum kymo_type)b->schema->column[node->column].type;
+    if (node->source == FROM_SYSCALL)
+        return any_key_matches(f, node);
+    if (node->source == FROM_COLUMN && b->schema->column[node->column].order == KYMO_ORDER_TASK)
+        return few_match(f, node, b->n_tasks);
+    if (node->source == FROM_COLUMN && b->schema->column[node->column].order == KYMO_ORDER_KEY)
+        return few_match(f, node, b->n_keys);
+    if (node->type == KYMO_T_STR)
+        return any_text_matches(f, node);
+    if (!zone || !zone->is_known || node->type == KYMO_T_F64 || node->type == KYMO_T_F32)
+        return 1;
+    const double min = kymo_lane_f64(lane_type, zone->min),
+                 max = kymo_lane_f64(lane_type, zone->max);
+    if (node->source == FROM_ERRNO)
+        return min < 0 && max >= -4095 && zone_may_match(node, max < 0 ? -max : 1, -min);
+    if (node->source == FROM_TIME)
+        return zone_may_match(node, min - (double)f->start_ns, max - (double)f->start_ns);
+    return zone_may_match(node, min, max);
+}
+
+static int may_match(const struct kymo_filter *f, uint16_t i)
+{
+    const struct node *node = &f->node[i];
+    switch (node->kind) {
+    case NODE_COMPARE:
+        return compare_may_match(f, node);
+    case NODE_NOT:
+        return 1; /* that something may hold does not say that it always does */
+    case NODE_AND:
+        return may_match(f, node->left) && may_match(f, node->right);
+    default:
+        return may_match(f, node->left) || may_match(f, node->right);
+    }
+}
+
+int kymo_filter_may_match(struct kymo_filter *f)
+{
+    return may_match(f, f->root);
+}
+
+/* -------- rows -------- */
 
 /* As deep as there are terms, of which there are at most KYMO_FILTER_NODES_MAX. */
 static int match(struct kymo_filter *f, uint16_t i, uint32_t row)

@@ -47,6 +47,12 @@ void kymo_filter_need(const struct kymo_filter *f, uint8_t *want);
 /* Before the rows of a batch of the bound schema. errors ELIMIT. */
 KYMO_MUST_USE kymo_status kymo_filter_begin(struct kymo_filter *f, const struct kymo_batch *b,
                                             struct kymo_err *err);
+/*
+ * Can any row of a batch pass? Asked before its rows are decoded, it goes by what is there: the zones of the
+ * columns, the lanes of its tasks and keys, the texts of its dictionary. 0: none can. Call
+ * kymo_filter_begin() with the batch first, and again when more of it was decoded.
+ */
+int kymo_filter_may_match(struct kymo_filter *f);
 /* Does this row of the batch pass? */
 int kymo_filter_match(struct kymo_filter *f, uint32_t row);
 
