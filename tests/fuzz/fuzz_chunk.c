@@ -98,7 +98,8 @@ static void chunk(const uint8_t *data, size_t n, struct kymo_arena *arena)
         .kind = KYMO_CHUNK_DATA,
         .n_rows = 1 + (data[0] | (uint32_t)data[1] << 8) % VALUES_MAX,
         .ts_min_ns = 1000000000u,
-        .ts_max_ns = 1000000000u + (data[2] | (uint64_t)data[3] << 8 | (uint64_t)data[4] << 16)};
+        .ts_max_ns =
+            1000000000u + (data[2] | (uint64_t)data[3] << 8 | (uint64_t)data[4] << 16)};
     const struct kymo_bytes body = kymo_bytes_view(data + HEAD_BYTES, n - HEAD_BYTES, 0);
     if (!d && kymo_decoder_open(&d, NULL))
         return;

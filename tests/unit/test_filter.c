@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "format/trace/chunk.h"
 #include "format/trace/filter.h"
 #include "tests/unit/tracegen.h"
 
@@ -189,6 +190,92 @@ static void the_columns_that_are_needed_are_told(void **state)
     kymo_filter_close(f);
 }
 
+/* Whatever is known of a chunk, it is passed over only when no row of it passes; and these say which
+ * are passed over without a look at rows. */
+static void a_chunk_is_passed_over_only_when_no_row_of_it_passes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int at_first, with_texts; /* may it match, before rows and texts are there, and then? */
+    } try[] = {
+        {"syscall == read", 1, 1},
+        {"syscall == renameat2", 0, 0},
+        {"syscall ~ 'open*' && ret < 0", 1, 1},
+        {"comm == nobody", 0, 0},
+        {"comm ~ 'redis*'", 1, 1},
+        {"pid == 4000000000", 0, 0},
+        {"pid < 1000000", 1, 1},
+        {"dur > 1h", 0, 0},
+        {"dur >= 150ns && dur < 1173ns", 1, 1},
+        {"dur < 149ns", 0, 0},
+        {"ret > 1000000", 0, 0},
+        {"errno == ENOENT", 1, 1},
+        {"errno == EXDEV", 1, 1}, /* 18 lies between 2 and 111 */
+        {"errno > 111", 0, 0},
+        {"errno", 1, 1},
+        {"path == /nowhere", 1, 0},
+        {"path ~ '/usr/*'", 1, 1},
+        {"addr", 1, 1},
+        {"time > 1h", 0, 0},
+        {"time >= 0", 1, 1},
+        {"nr == 99999", 0, 0},
+        {"!(nr == 0)", 1, 1},
+        {"dur > 1h || syscall == read", 1, 1},
+        {"dur > 1h || syscall == renameat2", 0, 0},
+        {"arg2 > 1000000", 1, 1},
+        {"cpu > 1", 0, 0},
+        {"cpu != 0", 1, 1},
+    };
+    struct tracegen g;
+    struct kymo_rows *rows;
+    struct kymo_encoder *e;
+    struct kymo_decoder *d;
+    struct kymo_buf body = {0};
+    assert_int_equal(kymo_rows_open(&rows, &KYMO_TABLE_SYSCALL, 9000, NULL), KYMO_OK);
+    assert_int_equal(kymo_encoder_open(&e, 1, NULL), KYMO_OK);
+    assert_int_equal(kymo_decoder_open(&d, NULL), KYMO_OK);
+    tracegen_init(&g, 8);
+    tracegen_begin(rows);
+    while (rows->n_rows < rows->cap_rows)
+        tracegen_row(&g, rows);
+    const struct kymo_batch in = kymo_rows_view(rows);
+    assert_int_equal(kymo_chunk_encode(e, &in, &body, NULL), KYMO_OK);
+    const struct kymo_chunk_header h = {
+        .n_rows = in.n_rows, .ts_min_ns = in.ts_min_ns, .ts_max_ns = in.ts_max_ns};
+    for (size_t i = 0; i < sizeof(try) / sizeof(try[0]); i++) {
+        struct kymo_filter *f;
+        struct kymo_arena arena;
+        struct kymo_batch b;
+        uint8_t want[KYMO_SYSCALL_COLUMNS] = {0};
+        kymo_arena_init(&arena, (size_t)64 << 20);
+        assert_int_equal(kymo_filter_open(&f, try[i].text, NULL), KYMO_OK);
+        assert_int_equal(kymo_filter_bind(f, in.schema, NULL, in.ts_min_ns, NULL), KYMO_OK);
+        for (uint32_t c = KYMO_SYSCALL_PID; c <= KYMO_SYSCALL_NR; c++)
+            want[c] = c != KYMO_SYSCALL_COMM || !strncmp(try[i].text, "comm", 4);
+        assert_int_equal(kymo_chunk_decode(d, in.schema, &h, kymo_bytes_view(body.p, body.n, 0),
+                                           want, &arena, &b, NULL),
+                         KYMO_OK);
+        assert_int_equal(kymo_filter_begin(f, &b, NULL), KYMO_OK);
+        if (kymo_filter_may_match(f) != try[i].at_first)
+            fail_msg("%s: %d at first", try[i].text, !try[i].at_first);
+        assert_int_equal(kymo_chunk_more(d, NULL, &b, NULL), KYMO_OK);
+        assert_int_equal(kymo_filter_begin(f, &b, NULL), KYMO_OK);
+        const int may = kymo_filter_may_match(f);
+        int any = 0;
+        for (uint32_t row = 0; row < b.n_rows; row++)
+            any |= kymo_filter_match(f, row);
+        if (may != try[i].with_texts || any > may)
+            fail_msg("%s: %d with texts, %d by row", try[i].text, may, any);
+        kymo_filter_close(f);
+        kymo_arena_release(&arena);
+    }
+    kymo_buf_release(&body);
+    kymo_rows_close(rows);
+    kymo_encoder_close(e);
+    kymo_decoder_close(d);
+}
+
 static void a_filter_binds_to_one_table_after_another(void **state)
 {
     (void)state;
@@ -224,6 +311,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_refused_with_their_place),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(the_columns_that_are_needed_are_told),
+        cmocka_unit_test(a_chunk_is_passed_over_only_when_no_row_of_it_passes),
         cmocka_unit_test(a_filter_binds_to_one_table_after_another),
         cmocka_unit_test(globs_match_as_shells_do),
     };
