@@ -703,31 +703,52 @@ static int any_text_matches(const struct kymo_filter *f, const struct node *node
     return 0;
 }
 
-/* Whole numbers between two bounds, as doubles: rounding may let too many pass, never too few. */
-static int zone_may_match(const struct node *node, double min, double max)
+/* How a whole number stands to the value of a comparison: below 0, 0 or above. */
+static int order_lane(const struct node *node, enum kymo_type type, uint64_t lane)
 {
-    const double v = node->scaled.real;
+    const struct number *v = &node->scaled;
+    const double real = kymo_lane_f64(type, lane);
+    if (!v->is_whole)
+        return (real > v->real) - (real < v->real);
+    return type == KYMO_T_U64 ? order_u64(lane, v) : order_i64((int64_t)lane, v);
+}
+
+/* Can a whole number between these two bounds match? */
+static int zone_may_match(const struct node *node, enum kymo_type type, uint64_t min,
+                          uint64_t max)
+{
+    if (node->op == OP_TRUTH)
+        return min || max;
+    const int low = order_lane(node, type, min), high = order_lane(node, type, max);
     switch (node->op) {
     case OP_EQ:
-        return min <= v && v <= max;
+        return low <= 0 && high >= 0;
+    case OP_NE:
+        return low || high;
     case OP_LT:
+        return low < 0;
     case OP_LE:
-        return min <= v;
+        return low <= 0;
     case OP_GT:
-    case OP_GE:
-        return max >= v;
-    case OP_TRUTH:
-        return min < 0 || max > 0;
+        return high > 0;
     default:
-        return 1;
+        return high >= 0;
     }
+}
+
+/* Errors are what lies in -4095..-1 of the results. */
+static int errno_may_match(const struct node *node, int64_t min, int64_t max)
+{
+    if (max < -4095 || min > -1)
+        return 0;
+    return zone_may_match(node, KYMO_T_U64, max < -1 ? (uint64_t)-max : 1,
+                          min > -4095 ? (uint64_t)-min : 4095);
 }
 
 static int compare_may_match(const struct kymo_filter *f, const struct node *node)
 {
     const struct kymo_batch *b = f->batch;
     const struct kymo_zone *zone = b->zone ? &b->zone[node->column] : NULL;
-    const enum kymo_type lane_type = (enum kymo_type)b->schema->column[node->column].type;
     if (node->source == FROM_SYSCALL)
         return any_key_matches(f, node);
     if (node->source == FROM_COLUMN && b->schema->column[node->column].order == KYMO_ORDER_TASK)
@@ -738,13 +759,12 @@ static int compare_may_match(const struct kymo_filter *f, const struct node *nod
         return any_text_matches(f, node);
     if (!zone || !zone->is_known || node->type == KYMO_T_F64 || node->type == KYMO_T_F32)
         return 1;
-    const double min = kymo_lane_f64(lane_type, zone->min),
-                 max = kymo_lane_f64(lane_type, zone->max);
     if (node->source == FROM_ERRNO)
-        return min < 0 && max >= -4095 && zone_may_match(node, max < 0 ? -max : 1, -min);
+        return errno_may_match(node, (int64_t)zone->min, (int64_t)zone->max);
     if (node->source == FROM_TIME)
-        return zone_may_match(node, min - (double)f->start_ns, max - (double)f->start_ns);
-    return zone_may_match(node, min, max);
+        return zone_may_match(node, KYMO_T_I64, zone->min - f->start_ns,
+                              zone->max - f->start_ns);
+    return zone_may_match(node, node->type, zone->min, zone->max);
 }
 
 static int may_match(const struct kymo_filter *f, uint16_t i)
