@@ -3,7 +3,7 @@
 # make                    build everything into build/release
 # make check              install what is missing, build, run every test
 # make check-long         the same with the full counts of the sweeps (kills)
-# make bench-format       how fast and how small the format is, as RESULT lines
+# make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
 # make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
 # make setup              install the Debian packages for all of it (setup.sh holds the list)
@@ -204,8 +204,10 @@ check:
 check-long:
 	KYMO_KILLS=50 $(MAKE) check
 
-bench-format: $(B)/tests/bench_format
-	$<
+bench-format:
+	./setup.sh build bench
+	$(MAKE) -j$(JOBS) all unit
+	tests/bench/format.sh
 
 golden: all
 	tests/golden/make.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh USE...: install the Debian packages of the named uses (build, check, demo) that are missing.
+# setup.sh USE...: install the Debian packages of the named uses (build, check, bench, demo) that are missing.
 #
 # Goes on where it cannot install (not root, offline, not Debian) as long as what is there may do:
 # the build says itself what it left out, and tests that cannot run skip aloud.
@@ -15,6 +15,7 @@ build="gcc make pkg-config
 check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev
   redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf strace zsh"
+bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq nodejs npm util-linux"
 demo="redis-server redis-tools stress-ng procps util-linux jq"
 
 [ $# -gt 0 ] || set -- build check demo
@@ -23,8 +24,9 @@ for use in "$@"; do
     case $use in
     build) wanted="$wanted $build" ;;
     check) wanted="$wanted $check" ;;
+    bench) wanted="$wanted $bench" ;;
     demo) wanted="$wanted $demo" ;;
-    *) echo "setup: no use is called $use; there are build, check and demo" >&2; exit 2 ;;
+    *) echo "setup: no use is called $use; there are build, check, bench and demo" >&2; exit 2 ;;
     esac
 done
 
