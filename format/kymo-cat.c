@@ -289,7 +289,7 @@ static void print_other(const struct cat *c, const struct kymo_batch *b, uint32_
 /* A syscall table whose columns stand where this program's do; others print as any table. */
 static int is_own_syscall(const struct kymo_schema *s)
 {
-    return kymo_schema_hash(s) == kymo_schema_hash(&KYMO_TABLE_SYSCALL);
+    return kymo_schema_same_columns(s, &KYMO_TABLE_SYSCALL);
 }
 
 /* -------- rows -------- */

@@ -128,7 +128,8 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
 static kymo_status start(struct capture *c, struct kymo_err *err)
 {
     KYMO_TRY(session_open(&c->session, &c->o->session, err));
-    KYMO_TRY(outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, err));
+    KYMO_TRY(
+        outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, c->o->unit_ns, err));
     const struct source source = {
         .ctx = c->session,
         .n_rings = session_cpus(c->session),

@@ -36,6 +36,7 @@ struct capture_opts {
     /* Something works less well than it could. */
     void (*warn)(const char *text);
     int zstd_level;
+    uint64_t unit_ns; /* times are rounded to multiples of this; 0 or 1: they are not */
 };
 
 enum capture_end {

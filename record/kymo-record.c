@@ -28,7 +28,7 @@
 
 struct opts {
     const char *path, *syscalls;
-    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level;
+    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, comms;
     bool everything, force, pass_status, quiet, no_progress;
@@ -67,6 +67,15 @@ struct opts {
              0},                                                                                 \
             {KYMO_OPT_U64,     0, "level", "N", "zstd level of the chunks (default: 3)",         \
              &(o)->zstd_level, 1, 19},                                                           \
+            {KYMO_OPT_TIME,                                                                      \
+             0,                                                                                  \
+             "time-unit",                                                                        \
+             "TIME",                                                                             \
+             "round times to multiples of this, 64ns for files a third smaller (default: "       \
+             "1ns)",                                                                             \
+             &(o)->unit_ns,                                                                      \
+             1,                                                                                  \
+             1e6},                                                                               \
             {KYMO_OPT_GROUP, 0, NULL, NULL, "How long", NULL, 0, 0},                             \
             {KYMO_OPT_TIME,                                                                      \
              'd',                                                                                \
@@ -385,11 +394,14 @@ static int record(struct opts *o, const char *what)
             isatty(STDERR_FILENO) && !o->no_progress && !o->quiet ? show_progress : NULL,
         .warn = warn,
         .zstd_level = (int)o->zstd_level,
+        .unit_ns = o->unit_ns,
     };
     int e = parse_whom(o, &c.session.whom);
 
     if (e != KYMO_CLI_GO_ON || (e = parse_pids(o, pid)) != KYMO_CLI_GO_ON)
         return e;
+    if (1000000000u % o->unit_ns)
+        return kymo_cli_usage(TOOL, "--time-unit has to divide a second, as 64ns and 1us do");
     kymo_status s = callset_parse(&calls, o->syscalls, &err);
     if (!s)
         s = open_output(&c.fd, o, &err);
@@ -416,6 +428,7 @@ int main(int argc, char **argv)
         .min_free = MIN_FREE_DEFAULT,
         .max_loss = 1,
         .zstd_level = ZSTD_LEVEL_DEFAULT,
+        .unit_ns = 1,
     };
     const struct kymo_opt rows[] = OPTIONS(&o);
     const struct kymo_cli cli = {

@@ -109,7 +109,7 @@ static int start_thread(struct outbox *o)
 }
 
 kymo_status outbox_open(struct outbox **out, int fd, const char *name, int zstd_level,
-                        struct kymo_err *err)
+                        uint64_t unit_ns, struct kymo_err *err)
 {
     struct outbox *o = calloc(1, sizeof(*o));
 
@@ -119,6 +119,8 @@ kymo_status outbox_open(struct outbox **out, int fd, const char *name, int zstd_
     pthread_cond_init(&o->work, NULL);
     pthread_cond_init(&o->idle, NULL);
     kymo_status s = kymo_writer_open(&o->writer, fd, name, zstd_level, err);
+    if (!s)
+        kymo_writer_time_unit(o->writer, unit_ns);
     if (!s && start_thread(o))
         s = KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot start the writer thread");
     if (s) {

@@ -21,7 +21,7 @@ struct outbox; /* owned */
 
 /* fd is borrowed; name is for messages. */
 KYMO_MUST_USE kymo_status outbox_open(struct outbox **out, int fd, const char *name,
-                                      int zstd_level, struct kymo_err *err);
+                                      int zstd_level, uint64_t unit_ns, struct kymo_err *err);
 /* Empty rows of a table, borrowed until put; NULL when all are in the queue or memory is short. */
 struct kymo_rows *outbox_take(struct outbox *o, const struct kymo_schema *schema);
 /* Give filled rows away; written in order of put. flags as kymo_writer_put. */

@@ -4,6 +4,7 @@
  */
 #include "format/trace/writer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -11,6 +12,8 @@
 #include "format/base/file.h"
 #include "format/trace/chunk.h"
 
+/* Tables of calls are narrow. */
+#define ROUNDED_COLUMNS_MAX 64u
 #define SCHEMA_AGAIN_BYTES ((uint64_t)64 << 20)
 
 /* A table that this file has. */
@@ -25,6 +28,9 @@ struct kymo_writer {
     char *name;
     struct kymo_encoder *encoder;
     struct kymo_buf chunk; /* header and body */
+    uint64_t unit_ns;      /* of rounded times; 0: as they are */
+    char unit_meta[48];
+    struct kymo_buf rounded; /* the lanes of ts and dur */
     uint64_t bytes;
     struct known *known;
     size_t n_known;
@@ -75,6 +81,7 @@ void kymo_writer_close(struct kymo_writer *w)
     free(w->name);
     kymo_encoder_close(w->encoder);
     kymo_buf_release(&w->chunk);
+    kymo_buf_release(&w->rounded);
     free(w);
 }
 
@@ -186,8 +193,53 @@ kymo_status kymo_writer_declare(struct kymo_writer *w, const struct kymo_schema 
     return announce(w, s, &k, err);
 }
 
-kymo_status kymo_writer_put(struct kymo_writer *w, const struct kymo_batch *b, uint32_t flags,
-                            struct kymo_err *err)
+/* -------- rounded times -------- */
+
+void kymo_writer_time_unit(struct kymo_writer *w, uint64_t unit_ns)
+{
+    w->unit_ns = unit_ns > 1 ? unit_ns : 0;
+    (void)snprintf(w->unit_meta, sizeof(w->unit_meta), "{\"time_unit_ns\": %llu}",
+                   (unsigned long long)unit_ns);
+}
+
+static uint64_t nearest(uint64_t v, uint64_t unit)
+{
+    const uint64_t over = v % unit;
+    return over * 2 < unit || v > UINT64_MAX - unit ? v - over : v - over + unit;
+}
+
+/* A batch like b whose times are rounded: its schema and lanes in the caller's storage, the rounded lanes in
+ * the writer's. */
+static kymo_status round_times(struct kymo_writer *w, struct kymo_batch *b,
+                               struct kymo_schema *schema, uint64_t **lane,
+                               struct kymo_err *err)
+{
+    const int ts = kymo_schema_ts(b->schema), dur = kymo_schema_dur(b->schema);
+    const uint64_t unit = w->unit_ns;
+    kymo_buf_clear(&w->rounded);
+    uint64_t *room =
+        (uint64_t *)(void *)kymo_buf_reserve(&w->rounded, 2 * sizeof(uint64_t) * b->n_rows);
+    if (!room)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a chunk");
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        room[i] = b->lane[ts][i] - b->lane[ts][i] % unit;
+        room[b->n_rows + i] = nearest(b->lane[dur][i], unit);
+    }
+    memcpy(lane, b->lane, b->schema->n_columns * sizeof(*lane));
+    lane[ts] = room;
+    lane[dur] = room + b->n_rows;
+    *schema = *b->schema;
+    if (!schema->meta[0])
+        schema->meta = w->unit_meta;
+    b->schema = schema;
+    b->lane = lane;
+    b->ts_min_ns -= b->ts_min_ns % unit;
+    b->ts_max_ns -= b->ts_max_ns % unit;
+    return KYMO_OK;
+}
+
+static kymo_status put(struct kymo_writer *w, const struct kymo_batch *b, uint32_t flags,
+                       struct kymo_err *err)
 {
     struct known *k;
     if (!b->n_rows)
@@ -207,6 +259,19 @@ kymo_status kymo_writer_put(struct kymo_writer *w, const struct kymo_batch *b, u
     k->rows += b->n_rows;
     k->chunks++;
     return KYMO_OK;
+}
+
+kymo_status kymo_writer_put(struct kymo_writer *w, const struct kymo_batch *b, uint32_t flags,
+                            struct kymo_err *err)
+{
+    struct kymo_batch rounded = *b;
+    struct kymo_schema schema;
+    uint64_t *lane[ROUNDED_COLUMNS_MAX];
+    if (!w->unit_ns || kymo_schema_ts(b->schema) < 0 || kymo_schema_dur(b->schema) < 0 ||
+        b->schema->n_columns > ROUNDED_COLUMNS_MAX)
+        return put(w, b, flags, err);
+    KYMO_TRY(round_times(w, &rounded, &schema, lane, err));
+    return put(w, &rounded, flags, err);
 }
 
 kymo_status kymo_writer_finish(struct kymo_writer *w, struct kymo_err *err)

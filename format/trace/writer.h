@@ -14,6 +14,12 @@ struct kymo_writer; /* owned; one thread at a time */
  */
 KYMO_MUST_USE kymo_status kymo_writer_open(struct kymo_writer **out, int fd, const char *name,
                                            int zstd_level, struct kymo_err *err);
+/*
+ * Round the times of calls from now on, which makes them smaller: `ts` of tables that have durations
+ * down to a multiple of unit_ns, `dur` to the nearest. Their schemas say so: "time_unit_ns" in the meta.
+ * The unit divides a second (1, 2, 4 ... 512 ns among others), so that a row stays in its own.
+ */
+void kymo_writer_time_unit(struct kymo_writer *w, uint64_t unit_ns);
 /* Write the rows as one chunk (the schema first, when this file has not seen it or 64 MiB passed since).
  * flags: KYMO_CHUNK_SEAL. The rows are untouched. n_rows = 0 writes nothing. */
 KYMO_MUST_USE kymo_status kymo_writer_put(struct kymo_writer *w, const struct kymo_batch *b,

@@ -44,6 +44,18 @@ identity_holds() {
     kymo check c.kymo
 }
 
+@test "rounded times are smaller, near the true ones and said to be rounded" {
+    record -q --time-unit 64ns -w u.kymo -- "$calls" count 20000
+    record -q -w c.kymo -- "$calls" count 20000
+    [ "$(count 'syscall == getppid' u.kymo)" = 20000 ]
+    rows -t syscall --columns ts,dur u.kymo | jq -e -s 'all(.ts % 64 == 0 and (.dur // 0) % 64 == 0)' >/dev/null
+    [ "$(stat -c %s u.kymo)" -lt "$(stat -c %s c.kymo)" ]
+    kymo check u.kymo
+    run -2 kymo record --time-unit 3ns -w no.kymo -- true
+    [[ $output == *'divide a second'* ]]
+    [ ! -e no.kymo ]
+}
+
 @test "the count of a second, independent observer is the same" {
     perf stat -e raw_syscalls:sys_exit true >/dev/null 2>&1 || skip "perf stat cannot count raw_syscalls here"
     record -q -w p.kymo -- perf stat -x, -o perf.csv -e raw_syscalls:sys_exit "$calls" count 50000

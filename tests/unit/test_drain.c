@@ -53,7 +53,7 @@ static int setup(void **state)
     strcpy(f->path, "/tmp/kymo-drain-XXXXXX");
     f->fd = mkstemp(f->path);
     assert_true(f->fd >= 0);
-    assert_int_equal(outbox_open(&f->outbox, f->fd, f->path, 1, NULL), KYMO_OK);
+    assert_int_equal(outbox_open(&f->outbox, f->fd, f->path, 1, 1, NULL), KYMO_OK);
     assert_int_equal(drain_open(&f->drain, &f->source, f->outbox, T0, NULL), KYMO_OK);
     *state = f;
     return 0;

@@ -288,12 +288,57 @@ static void a_schema_stands_before_its_rows_and_again_every_64_mib(void **state)
     kymo_rows_close(r);
 }
 
+static void rounded_times_are_multiples_near_the_true_ones_and_the_schema_says_so(void **state)
+{
+    (void)state;
+    char path[40];
+    struct kymo_writer *w;
+    struct tracegen g;
+    kymo_reader *r;
+    const struct kymo_batch *b;
+    struct kymo_rows *rows = open_rows(&KYMO_TABLE_SYSCALL, 5000);
+    const int fd = temp_file(path);
+    tracegen_init(&g, 2);
+    tracegen_begin(rows);
+    while (rows->n_rows < rows->cap_rows)
+        tracegen_row(&g, rows);
+    const struct kymo_batch in = kymo_rows_view(rows);
+    assert_int_equal(kymo_writer_open(&w, fd, path, 1, NULL), KYMO_OK);
+    kymo_writer_time_unit(w, 64);
+    assert_int_equal(kymo_writer_put(w, &in, 0, NULL), KYMO_OK);
+    assert_int_equal(kymo_writer_finish(w, NULL), KYMO_OK);
+    kymo_writer_close(w);
+    close(fd);
+
+    assert_int_equal(kymo_reader_open(&r, path, 0, NULL), KYMO_OK);
+    assert_int_equal(kymo_reader_next(r, &b, NULL), KYMO_OK);
+    assert_string_equal(b->schema->meta, "{\"time_unit_ns\": 64}");
+    assert_true(kymo_schema_same_columns(b->schema, &KYMO_TABLE_SYSCALL));
+    assert_int_equal(b->n_rows, in.n_rows);
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        const uint64_t ts = b->lane[KYMO_SYSCALL_TS][i];
+        assert_int_equal(ts, in.lane[KYMO_SYSCALL_TS][i] / 64 * 64);
+        assert_int_equal(kymo_batch_lane(b, KYMO_SYSCALL_RET, i),
+                         kymo_batch_present(&in, KYMO_SYSCALL_RET, i)
+                             ? in.lane[KYMO_SYSCALL_RET][i]
+                             : kymo_batch_lane(b, KYMO_SYSCALL_RET, i));
+        if (!kymo_batch_present(&in, KYMO_SYSCALL_DUR, i))
+            continue;
+        assert_int_equal(b->lane[KYMO_SYSCALL_DUR][i],
+                         (in.lane[KYMO_SYSCALL_DUR][i] + 32) / 64 * 64);
+    }
+    kymo_reader_close(r);
+    kymo_rows_close(rows);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_that_fails_at_any_call_is_said_and_what_was_sealed_reads),
         cmocka_unit_test(short_writes_and_interruptions_leave_no_trace),
         cmocka_unit_test(a_schema_stands_before_its_rows_and_again_every_64_mib),
+        cmocka_unit_test(rounded_times_are_multiples_near_the_true_ones_and_the_schema_says_so),
         cmocka_unit_test(five_million_rows_come_back_field_by_field),
     };
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
