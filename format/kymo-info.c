@@ -11,6 +11,7 @@
 #include "format/base/json.h"
 #include "format/cli/cli.h"
 #include "format/trace/reader.h"
+#include "format/trace/sizes.h"
 
 #define TOOL "kymo-info"
 #define TABLES_MAX KYMO_FILE_SCHEMAS_MAX
@@ -523,6 +524,73 @@ static kymo_status print_json(const struct info *f, const char *path, struct kym
     return KYMO_OK;
 }
 
+/* -------- columns -------- */
+
+static int by_table_and_bytes(const void *a, const void *b)
+{
+    const struct kymo_size *x = a, *y = b;
+    const int table = strcmp(x->table, y->table);
+    return table ? table : (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+/* The rows of a table are counted once, where its contents are. */
+static uint64_t rows_of(const struct kymo_sizes *s, const char *table)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->size[i].rows && !strcmp(s->size[i].table, table))
+            return s->size[i].rows;
+    return 1;
+}
+
+static void print_size(const struct kymo_sizes *s, const struct kymo_size *size)
+{
+    char bytes[32];
+    kymo_print_safe(stdout, size->table, strlen(size->table));
+    printf("%*s", (int)(strlen(size->table) < 14 ? 14 - strlen(size->table) : 1), "");
+    kymo_print_safe(stdout, size->name, strlen(size->name));
+    printf("%*s %10s %10.4f %9" PRIu64 " ",
+           (int)(strlen(size->name) < 14 ? 14 - strlen(size->name) : 1), "",
+           kymo_human_bytes(bytes, sizeof(bytes), (uint64_t)(size->bytes + 0.5)),
+           size->bytes / (double)rows_of(s, size->table), size->streams);
+    for (size_t c = 0; c < KYMO_CODEC_COUNT; c++)
+        if (size->codec_bytes[c] >= 0.005 * size->bytes)
+            printf(" %s %.0f %%", kymo_codecs[c].name,
+                   100 * size->codec_bytes[c] / size->bytes);
+    putchar('\n');
+}
+
+/* What each column of each table costs, the dearest first. */
+static kymo_status show_columns(const char *path, struct kymo_err *err)
+{
+    kymo_reader *r;
+    const struct kymo_batch *b;
+    struct kymo_sizes sizes = {0};
+    kymo_status s;
+    KYMO_TRY(kymo_reader_open(&r, path, 0, err));
+    kymo_reader_lazy(r);
+    while (!(s = kymo_reader_next(r, &b, err)) && b) {
+        s = kymo_sizes_add(&sizes, b->schema, kymo_reader_toc(r), b->n_rows,
+                           KYMO_CHUNK_HEADER_BYTES + kymo_reader_chunk(r)->body_bytes, err);
+        if (s)
+            break;
+    }
+    if (s == KYMO_ETORN) {
+        kymo_cli_say(TOOL, "%s: %s", path, err->text);
+        s = KYMO_OK;
+    }
+    if (!s) {
+        if (sizes.n)
+            qsort(sizes.size, sizes.n, sizeof(*sizes.size), by_table_and_bytes);
+        printf("%-14s%-14s %10s %10s %9s  %s\n", "table", "column", "bytes", "bytes/row",
+               "streams", "codecs, by bytes");
+        for (size_t i = 0; i < sizes.n; i++)
+            print_size(&sizes, &sizes.size[i]);
+    }
+    kymo_sizes_release(&sizes);
+    kymo_reader_close(r);
+    return s;
+}
+
 /* -------- main -------- */
 
 static kymo_status show(const char *path, bool json, struct kymo_err *err)
@@ -549,13 +617,17 @@ static kymo_status show(const char *path, bool json, struct kymo_err *err)
 
 int main(int argc, char **argv)
 {
-    bool json = false;
+    bool json = false, columns = false;
     int first;
     const struct kymo_opt opt[] = {
         {.kind = KYMO_OPT_FLAG,
          .long_name = "json",
          .help = "print one JSON object a file",
          .to = &json},
+        {.kind = KYMO_OPT_FLAG,
+         .long_name = "columns",
+         .help = "say how many bytes each column takes instead",
+         .to = &columns},
     };
     const struct kymo_cli cli = {
         .tool = TOOL,
@@ -563,7 +635,8 @@ int main(int argc, char **argv)
         .positional = "FILE...",
         .positional_max = SIZE_MAX,
         .examples = "  kymo info prod.kymo\n"
-                    "  kymo info --json prod.kymo | jq .loss\n",
+                    "  kymo info --json prod.kymo | jq .loss\n"
+                    "  kymo info --columns prod.kymo\n",
         .opt = opt,
         .n_opt = sizeof(opt) / sizeof(opt[0]),
     };
@@ -572,6 +645,8 @@ int main(int argc, char **argv)
         return usage;
     if (first == argc)
         return kymo_cli_usage(TOOL, "which file?");
+    if (json && columns)
+        return kymo_cli_usage(TOOL, "--json and --columns exclude each other");
     struct kymo_err err = {0};
     kymo_status s = KYMO_OK;
     const char *path = NULL;
@@ -579,7 +654,7 @@ int main(int argc, char **argv)
         path = argv[i];
         if (i > first && !json)
             putchar('\n');
-        s = show(path, json, &err);
+        s = columns ? show_columns(path, &err) : show(path, json, &err);
     }
     return kymo_cli_finish(TOOL, path, s, &err, KYMO_EXIT_OK);
 }

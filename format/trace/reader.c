@@ -306,6 +306,11 @@ const struct kymo_chunk_header *kymo_reader_chunk(const kymo_reader *r)
     return r->given ? &r->given->h : &r->header;
 }
 
+const struct kymo_toc *kymo_reader_toc(const kymo_reader *r)
+{
+    return r->given ? kymo_decoder_toc(r->given->decoder) : NULL;
+}
+
 int kymo_reader_complete(const kymo_reader *r)
 {
     return r->is_complete;

@@ -30,6 +30,9 @@ KYMO_MUST_USE kymo_status kymo_reader_threads(kymo_reader *r, unsigned n, struct
 void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns);
 /* Header of the chunk that the last batch came from (flags, seal). */
 const struct kymo_chunk_header *kymo_reader_chunk(const kymo_reader *r);
+/* The table of contents that the last batch came with: sizes and codecs of its streams. */
+struct kymo_toc;
+const struct kymo_toc *kymo_reader_toc(const kymo_reader *r);
 /* After the end: was there an END chunk (a writer that finished)? */
 int kymo_reader_complete(const kymo_reader *r);
 /* Bytes consumed so far. */

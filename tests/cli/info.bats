@@ -67,3 +67,15 @@ setup() {
     run -0 bash -c "$(kymo info --help | sed -n 's/^  \(kymo info prod.kymo\)$/\1/p')"
     [[ $output == *'file      prod.kymo'* ]]
 }
+
+@test "the bytes of the columns add up to those of the file" {
+    large=$BATS_TEST_DIRNAME/../golden/v1-large.kymo
+    run -0 kymo info --columns "$large"
+    [[ ${lines[0]} =~ ^table\ +column\ +bytes\ +bytes/row\ +streams ]]
+    [[ $output == *"syscall       ts "* && $output == *"(strings)"* ]]
+    total=$(awk 'NR > 1 { rows = $1 == "syscall" ? 6000 : 24; u = $4 ~ /^[KMG]?i?B$/ ? $5 : $4; n += u * rows } END { printf "%d", n }' <<<"$output")
+    size=$(stat -c %s "$large")
+    # beside chunks of rows there are the file's header, schemas and the end: at most 2 KiB
+    [ "$total" -le "$size" ] && [ "$total" -ge $((size - 2048)) ]
+    run -2 kymo info --columns --json "$large"
+}
