@@ -49,7 +49,7 @@ static double seconds_of(const struct kymo_tally *t, int64_t window)
         from = begin > from ? begin : from;
         to = end < to ? end : to;
     }
-    return to > from ? (double)(to - from) * 1e-9 : 0;
+    return to > from ? (double)(to - from) / 1e9 : 0;
 }
 
 void kymo_tally_sum(const struct kymo_tally *t, struct kymo_tally_sum *out)

@@ -7,6 +7,27 @@
 
 #include "format/base/json.h"
 
+/* Whole numbers are most of what is printed: by hand, several times as fast as by printf. */
+static void put_u64(struct kymo_buf *out, uint64_t v, size_t digits_min)
+{
+    uint8_t text[20];
+    size_t n = 0;
+    do {
+        text[sizeof(text) - ++n] = (uint8_t)('0' + v % 10);
+        v /= 10;
+    } while (v || n < digits_min);
+    kymo_buf_put(out, text + sizeof(text) - n, n);
+}
+
+/* As %.17g has it, which takes long for what is whole. */
+static void put_f64(struct kymo_buf *out, double v)
+{
+    if (v >= 0 && v < 1e15 && v == (double)(uint64_t)v && !signbit(v))
+        put_u64(out, (uint64_t)v, 1);
+    else
+        kymo_buf_printf(out, "%.17g", v);
+}
+
 static void put_csv_text(struct kymo_buf *out, const char *s, size_t n)
 {
     kymo_buf_u8(out, '"');
@@ -24,13 +45,13 @@ static void put_cell(struct kymo_buf *out, const struct kymo_cell *cell, put_tex
 {
     switch (cell->kind) {
     case KYMO_CELL_U64:
-        kymo_buf_printf(out, "%" PRIu64, cell->u64);
+        put_u64(out, cell->u64, 1);
         break;
     case KYMO_CELL_I64:
         kymo_buf_printf(out, "%" PRId64, cell->i64);
         break;
     case KYMO_CELL_F64:
-        kymo_buf_printf(out, "%.17g", cell->f64);
+        put_f64(out, cell->f64);
         break;
     default:
         text(out, cell->text.p, cell->text.n);
@@ -40,8 +61,11 @@ static void put_cell(struct kymo_buf *out, const struct kymo_cell *cell, put_tex
 static void put_window(struct kymo_buf *out, int64_t ns)
 {
     const uint64_t magnitude = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
-    kymo_buf_printf(out, "%s%" PRIu64 ".%09" PRIu64, ns < 0 ? "-" : "", magnitude / 1000000000u,
-                    magnitude % 1000000000u);
+    if (ns < 0)
+        kymo_buf_u8(out, '-');
+    put_u64(out, magnitude / 1000000000u, 1);
+    kymo_buf_u8(out, '.');
+    put_u64(out, magnitude % 1000000000u, 9);
 }
 
 /* The least value of a step. */

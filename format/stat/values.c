@@ -6,6 +6,9 @@
 
 #define BLOCK_VALUES_MIN 16u
 #define BLOCK_VALUES_MAX 65536u
+/* Many are sampled first, which mostly saves filling the buckets. */
+#define SAMPLE_VALUES_MIN 65536u
+#define SAMPLES 2048u
 /* So few are sorted: cheaper than walking the buckets. */
 #define SORT_VALUES_MAX 128u
 
@@ -90,9 +93,11 @@ static uint32_t fill(struct kymo_block *b, const uint64_t *x, uint32_t n)
     const uint32_t some = n < b->cap - b->n ? n : b->cap - b->n;
     uint32_t *to = (uint32_t *)(void *)b->data + b->n;
     uint64_t high = 0;
+#pragma omp simd reduction(| : high)
     for (uint32_t i = 0; i < some; i++)
         high |= x[i];
     if (!(high >> 32)) {
+#pragma omp simd
         for (uint32_t i = 0; i < some; i++)
             to[i] = (uint32_t)x[i];
         return some;
@@ -312,44 +317,132 @@ static void select_few(const struct kymo_values *v, const uint32_t *q, size_t n_
         out[i] = all[kymo_quantile_rank(q[i], n) - 1];
 }
 
+/* Count x[n] in [low, low + 2^bits) into count, by steps of 2^shift; returns how many lie below. Few are
+ * in the range: so many at a time are looked at as one, and seldom one by one. */
+#define AT_ONCE 16u
+static uint64_t count_range(const uint32_t *x, uint32_t n, uint32_t low, unsigned bits,
+                            unsigned shift, uint64_t *count)
+{
+    const uint64_t width = UINT64_C(1) << bits;
+    const uint32_t last =
+        width - 1 > UINT32_MAX - low ? UINT32_MAX - low : (uint32_t)(width - 1);
+    uint64_t below = 0;
+    uint32_t i = 0;
+    for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        uint32_t less = 0, hits = 0;
+#pragma omp simd reduction(+ : less, hits)
+        for (uint32_t j = 0; j < AT_ONCE; j++) {
+            less += x[i + j] < low;
+            hits += x[i + j] - low <= last;
+        }
+        below += less;
+        for (uint32_t j = i; hits && j < i + AT_ONCE; j++)
+            if (x[j] - low <= last)
+                count[(x[j] - low) >> shift]++;
+    }
+    for (; i < n; i++) {
+        below += x[i] < low;
+        if (x[i] - low <= last)
+            count[(x[i] - low) >> shift]++;
+    }
+    return below;
+}
+
 static void refine_kept(const struct kymo_values *v, struct kymo_refine *r)
 {
-    const unsigned shift = refine_shift(r);
     if (r->low >> 32) {
         for (const struct kymo_block *b = v->wide; b; b = b->older)
             kymo_refine_add(r, b->data, NULL, b->n);
         return;
     }
-    /* A bucket that begins below 2^32 ends there too. */
-    const uint32_t low = (uint32_t)r->low;
+    /* What is sought below 2^32 is among the narrow. */
     for (const struct kymo_block *b = v->narrow; b; b = b->older)
-        for (uint32_t i = 0; i < b->n; i++) {
-            const uint32_t d = narrow_of(b)[i] - low;
-            if (!(d >> r->bits))
-                r->count[d >> shift]++;
-        }
+        (void)count_range(narrow_of(b), b->n, (uint32_t)r->low, r->bits, refine_shift(r),
+                          r->count);
+}
+
+/* Every so many-th of the narrow values, sorted. */
+static void take_sample(const struct kymo_values *v, uint64_t sample[SAMPLES])
+{
+    const uint64_t step = v->n_narrow / SAMPLES;
+    uint64_t skip = 0;
+    size_t n = 0;
+    for (const struct kymo_block *b = v->narrow; b && n < SAMPLES; b = b->older) {
+        for (; skip < b->n && n < SAMPLES; skip += step)
+            sample[n++] = narrow_of(b)[skip];
+        skip = skip > b->n ? skip - b->n : 0;
+    }
+    qsort(sample, n, sizeof(*sample), by_value);
+    for (; n && n < SAMPLES; n++)
+        sample[n] = sample[n - 1];
+}
+
+/* The range that the sample lets one expect a rank in, four deviations wide on either side, and one
+ * pass for what it holds. 0: the rank is not there after all. */
+static int guess(const struct kymo_values *v, const uint64_t sample[SAMPLES], uint64_t rank,
+                 struct kymo_refine *r, struct kymo_err *err)
+{
+    const uint64_t at = (uint64_t)((double)rank / (double)v->n_narrow * (SAMPLES - 1));
+    uint64_t off = 2, below = 0, inside = 0;
+    if (rank > v->n_narrow || at >= SAMPLES)
+        return 0;
+    while (off * off < 16 * at * (SAMPLES - at) / SAMPLES)
+        off++;
+    const uint64_t low = at > off ? sample[at - off] : 0;
+    const uint64_t high = at + off < SAMPLES ? sample[at + off] : UINT32_MAX;
+    r->low = low;
+    r->bits = high > low ? 64 - (unsigned)__builtin_clzll(high - low) : 0;
+    if (kymo_refine_begin(r, err))
+        return 0;
+    const unsigned shift = refine_shift(r);
+    for (const struct kymo_block *b = v->narrow; b; b = b->older)
+        below += count_range(narrow_of(b), b->n, (uint32_t)low, r->bits, shift, r->count);
+    for (unsigned i = 0; i < 1u << (r->bits - shift); i++)
+        inside += r->count[i];
+    if (rank <= below || rank - below > inside)
+        return 0;
+    r->rank = rank - below;
+    return 1;
+}
+
+static kymo_status refine_all(const struct kymo_values *v, struct kymo_refine *r,
+                              struct kymo_err *err)
+{
+    while (r->bits) {
+        KYMO_TRY(kymo_refine_begin(r, err));
+        refine_kept(v, r);
+        KYMO_TRY(kymo_refine_end(r, err));
+    }
+    return KYMO_OK;
 }
 
 kymo_status kymo_values_select(const struct kymo_values *v, const uint32_t *q, size_t n_q,
                                uint64_t count[KYMO_BUCKETS], uint64_t *out,
                                struct kymo_err *err)
 {
+    uint64_t sample[SAMPLES];
+    struct kymo_refine r = {0};
+    kymo_status s = KYMO_OK;
+    int has_buckets = 0;
     if (v->n <= SORT_VALUES_MAX) {
         select_few(v, q, n_q, out);
         return KYMO_OK;
     }
-    struct kymo_refine r = {0};
-    kymo_status s = KYMO_OK;
-    kymo_values_buckets(v, count);
+    const int is_sampled = v->n_narrow >= SAMPLE_VALUES_MIN;
+    if (is_sampled)
+        take_sample(v, sample);
     for (size_t i = 0; i < n_q && !s; i++) {
-        kymo_refine_locate(&r, count, kymo_quantile_rank(q[i], v->n));
-        while (r.bits && !s) {
-            s = kymo_refine_begin(&r, err);
-            if (!s) {
-                refine_kept(v, &r);
-                s = kymo_refine_end(&r, err);
-            }
+        const uint64_t rank = kymo_quantile_rank(q[i], v->n);
+        if (is_sampled && guess(v, sample, rank, &r, err)) {
+            s = kymo_refine_end(&r, err);
+        } else {
+            if (!has_buckets)
+                kymo_values_buckets(v, count);
+            has_buckets = 1;
+            kymo_refine_locate(&r, count, rank);
         }
+        if (!s)
+            s = refine_all(v, &r, err);
         out[i] = r.low;
     }
     kymo_refine_release(&r);

@@ -37,6 +37,7 @@ static uint64_t brute_quantile(const uint64_t *sorted, uint64_t n, uint32_t q)
 
 static uint64_t draw(struct kymo_rng *rng, unsigned kind)
 {
+    static uint64_t last;
     const uint64_t r = kymo_rng_u64(rng);
     switch (kind) {
     case 0:
@@ -47,8 +48,12 @@ static uint64_t draw(struct kymo_rng *rng, unsigned kind)
         return r >> (r & 63); /* all sizes */
     case 3:
         return (uint64_t)UINT32_MAX - 2 + r % 5; /* around the width of what is kept */
-    default:
+    case 4:
         return 12345;
+    case 5:
+        return r % 100 ? 500 + r % 3 : r >> 40; /* nearly all alike */
+    default:
+        return last += 1 + r % 3; /* rising, so that a sample is as skew as can be */
     }
 }
 
@@ -58,13 +63,13 @@ static const uint32_t quantiles[] = {0,        1,        1000000,  33333333, 500
 
 static void quantiles_are_those_of_brute_force(void **state)
 {
-    static const uint64_t sizes[] = {1, 2, 3, 10, 100, 127, 128, 129, 1000, 4099, 20000};
-    static uint64_t x[20000], count[KYMO_BUCKETS];
-    static uint8_t present[20000];
+    static const uint64_t sizes[] = {1, 2, 3, 10, 100, 127, 128, 129, 1000, 4099, 100000};
+    static uint64_t x[100000], count[KYMO_BUCKETS];
+    static uint8_t present[100000];
     struct kymo_rng rng;
     (void)state;
     kymo_rng_init(&rng, 7);
-    for (unsigned kind = 0; kind < 5; kind++)
+    for (unsigned kind = 0; kind < 7; kind++)
         for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
             struct kymo_values v = {0};
             uint64_t out[QUANTILES];
@@ -129,7 +134,7 @@ static void what_was_spilled_is_refined_to_the_same(void **state)
     struct kymo_rng rng;
     (void)state;
     kymo_rng_init(&rng, 11);
-    for (unsigned kind = 0; kind < 5; kind++) {
+    for (unsigned kind = 0; kind < 7; kind++) {
         struct kymo_values v = {0};
         for (int i = 0; i < 20000; i++)
             x[i] = draw(&rng, kind);
