@@ -9,6 +9,7 @@
 
 #include "format/base/size.h"
 #include "format/cli/cli.h"
+#include "format/num/parallel.h"
 #include "format/stat/statrun.h"
 #include "format/stat/tally.h"
 #include "format/stat/tallyprint.h"
@@ -22,7 +23,7 @@ struct opts {
     struct kymo_opt_list input;
     const char *table, *by, *show, *quantile, *filter, *sort, *align;
     bool histogram, jsonl, csv;
-    uint64_t every_ns, since_ns, until_ns, top, memory_bytes;
+    uint64_t every_ns, since_ns, until_ns, top, memory_bytes, threads;
 };
 
 struct stat {
@@ -31,13 +32,6 @@ struct stat {
     const char *by[KYMO_BY_MAX];
     char *words; /* what by, show and quantile point into */
     struct kymo_tally *tally;
-    struct kymo_names *names;
-    struct kymo_fileby *files;           /* NULL: nobody asks for them */
-    uint64_t batches[KYMO_OPT_LIST_MAX]; /* of each input, in the first pass */
-    int pass, can_repeat, has_table;
-    /* of the file at hand */
-    kymo_reader *reader;
-    const struct kymo_schema *schema;
 };
 
 /* -------- options -------- */
@@ -148,6 +142,14 @@ static size_t output_options(struct opts *o, struct kymo_opt *out)
          .to = &o->memory_bytes,
          .min = 65536,
          .max = 1e18},
+        {.kind = KYMO_OPT_U64,
+         .short_name = 'j',
+         .long_name = "threads",
+         .arg = "N",
+         .help = "threads that decode; the result is the same for every number (all CPUs)",
+         .to = &o->threads,
+         .min = 1,
+         .max = 256},
         {.kind = KYMO_OPT_LIST,
          .short_name = 'r',
          .long_name = "read",
@@ -548,8 +550,11 @@ static void warn(const char *path, const char *text)
 
 static kymo_status count(struct stat *s, const char **path, struct kymo_err *err)
 {
-    struct kymo_statrun_in in = {
-        .path = s->o->input.v, .n_paths = s->o->input.n, .table = s->o->table, .warn = warn};
+    struct kymo_statrun_in in = {.path = s->o->input.v,
+                                 .n_paths = s->o->input.n,
+                                 .table = s->o->table,
+                                 .threads = (unsigned)s->o->threads,
+                                 .warn = warn};
     for (size_t i = 0; i < s->ask.n_by; i++)
         in.follow |=
             !strcmp(s->by[i], "file") || !strcmp(s->by[i], "path") || !strcmp(s->by[i], "addr");
@@ -565,6 +570,7 @@ int main(int argc, char **argv)
                             .sort = "count",
                             .align = "clock"};
     static struct stat s = {.o = &o};
+    o.threads = kymo_cpus();
     struct kymo_err err = {0};
     const char *path = NULL;
     int status = parse_args(argc, argv, &o);

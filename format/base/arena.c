@@ -49,10 +49,11 @@ void kymo_arena_reset(struct kymo_arena *a)
         only->used_bytes = 0;
         return;
     }
-    /* Several blocks become one that holds as much: what comes next is often like what was. */
+    /* Several blocks become one: what comes next is often like what was, or somewhat more. Pages that
+     * are not touched cost nothing, growing again costs all of them. */
     a->next_bytes = 0;
     for (const struct kymo_arena_block *b = a->block; b; b = b->older)
-        a->next_bytes += b->used_bytes;
+        a->next_bytes += 2 * b->used_bytes;
     kymo_arena_release(a);
 }
 

@@ -131,6 +131,7 @@ static kymo_status read_rows(struct run *s, uint64_t *batches, struct kymo_err *
     const struct kymo_batch *b;
     uint64_t n = 0;
     KYMO_TRY(ask_beforehand(s, err));
+    KYMO_TRY(kymo_reader_threads(s->reader, s->in->threads, err));
     /* A file may be growing: a further pass takes what the first one took. */
     while (s->pass == 1 || n < *batches) {
         const kymo_status status = kymo_reader_next(s->reader, &b, err);

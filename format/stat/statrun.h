@@ -13,7 +13,8 @@ struct kymo_statrun_in {
     const char *const *path; /* n_paths, borrowed; "-" is stdin */
     size_t n_paths;
     const char *table;
-    int follow; /* the fields file and addr are asked for */
+    unsigned threads; /* that decode; 0 or 1: none but the caller's */
+    int follow;       /* the fields file and addr are asked for */
     void (*warn)(const char *path, const char *text); /* path NULL: not about one of them */
 };
 

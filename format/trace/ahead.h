@@ -7,7 +7,7 @@
 
 #include "format/trace/chunk.h"
 
-#define KYMO_THREADS_MAX 256u
+#define KYMO_AHEAD_THREADS_MAX 256u
 
 /* A chunk on its way from bytes to rows. */
 struct kymo_slot {

@@ -22,6 +22,7 @@ struct work {
     struct kymo_toc toc;
     uint64_t at_bytes;
     int in_call_order;
+    int ts, dur;                           /* columns of these names, or -1 */
     uint32_t *task;                        /* [n_rows] in row order */
     uint16_t *key;                         /* [n_rows] in row order */
     uint32_t *by_call, *key_at, *task_now; /* [n_rows], [n_keys+1], [n_tasks+1] */
@@ -528,7 +529,7 @@ static kymo_status follow_chain(struct kymo_decoder *d, uint32_t c, struct kymo_
 {
     struct work *w = &d->w;
     const uint32_t n = w->h->n_rows;
-    const int dur = kymo_schema_dur(w->schema);
+    const int dur = w->dur;
     uint64_t *last = KYMO_NEW_RAW(w->arena, uint64_t, w->toc.n_tasks);
     uint8_t *seen = KYMO_NEW(w->arena, uint8_t, w->toc.n_tasks);
     if (!last || !seen)
@@ -617,10 +618,9 @@ static kymo_status decode_column(struct kymo_decoder *d, uint32_t c, struct kymo
         return all_null(w, c, n, err);
     KYMO_TRY(decode_bases(d, c, err));
     if (order == KYMO_ORDER_CHAIN) {
-        const int dur = kymo_schema_dur(w->schema);
         KYMO_TRY(take_order(d, err));
-        if (dur >= 0)
-            KYMO_TRY(decode_column(d, (uint32_t)dur, err));
+        if (w->dur >= 0)
+            KYMO_TRY(decode_column(d, (uint32_t)w->dur, err));
     }
     if (order == KYMO_ORDER_ROW && w->in_call_order)
         KYMO_TRY(take_order(d, err));
@@ -641,7 +641,7 @@ static kymo_status decode_column(struct kymo_decoder *d, uint32_t c, struct kymo
     }
     if (order == KYMO_ORDER_ROW && w->in_call_order)
         KYMO_TRY(turn_to_calls(w, c, err));
-    return (int)c == kymo_schema_ts(w->schema) ? check_times(w, c, err) : KYMO_OK;
+    return (int)c == w->ts ? check_times(w, c, err) : KYMO_OK;
 }
 
 /* -------- zones -------- */
@@ -672,7 +672,7 @@ static void find_zone(const struct work *w, uint32_t c, struct kymo_zone *z)
 {
     const enum kymo_type type = (enum kymo_type)w->schema->column[c].type;
     int is_known = type == KYMO_T_U64 || type == KYMO_T_I64;
-    if ((int)c == kymo_schema_ts(w->schema)) {
+    if ((int)c == w->ts) {
         *z = (struct kymo_zone){w->h->ts_min_ns, w->h->ts_max_ns, 1};
         return;
     }
@@ -719,7 +719,7 @@ static kymo_status open_chunk(struct kymo_decoder *d, struct kymo_bytes body,
     w->zone = KYMO_NEW(w->arena, struct kymo_zone, n_columns);
     if (!w->lane || !w->present || !w->done || !w->zone)
         return over_budget(w, "the columns", err);
-    if (kymo_schema_ts(w->schema) < 0 && (w->h->ts_min_ns || w->h->ts_max_ns))
+    if (w->ts < 0 && (w->h->ts_min_ns || w->h->ts_max_ns))
         return KYMO_FAIL(err, KYMO_ECORRUPT, w->at_bytes, "chunk: a time range, but no times");
     KYMO_TRY(open_body(d, body, &toc, &streams, err));
     KYMO_TRY(kymo_toc_take(&w->toc, w->schema, w->h->n_rows, toc, streams, w->arena, err));
@@ -749,6 +749,8 @@ kymo_status kymo_chunk_decode(struct kymo_decoder *d, const struct kymo_schema *
                        .arena = arena,
                        .b = &b,
                        .at_bytes = body.at_bytes,
+                       .ts = kymo_schema_ts(schema),
+                       .dur = kymo_schema_dur(schema),
                        .in_call_order = d->call_order && grouped};
     KYMO_TRY(open_chunk(d, body, err));
     b.n_tasks = w->toc.n_tasks;

@@ -53,7 +53,7 @@ struct kymo_reader {
     const char **selected; /* NULL: all tables */
     size_t n_selected;
     struct ask *ask;
-    int is_lazy;
+    int is_lazy, in_call_order;
     uint64_t since_ns, until_ns, start_ns;
     int has_start;
     struct kymo_chunk_header header; /* of the chunk that was read last */
@@ -276,6 +276,7 @@ kymo_status kymo_reader_columns(kymo_reader *r, const char *table, const char *c
 
 void kymo_reader_call_order(kymo_reader *r, int on)
 {
+    r->in_call_order = on;
     kymo_decoder_call_order(r->own.decoder, on);
     if (r->ahead)
         kymo_ahead_call_order(r->ahead, on);
@@ -291,8 +292,10 @@ kymo_status kymo_reader_threads(kymo_reader *r, unsigned n, struct kymo_err *err
 {
     if (n < 2 || r->ahead)
         return KYMO_OK;
-    return kymo_ahead_open(&r->ahead, n < KYMO_THREADS_MAX ? n : KYMO_THREADS_MAX,
-                           r->cap_bytes / 8 * 7, err);
+    const unsigned most = KYMO_AHEAD_THREADS_MAX;
+    KYMO_TRY(kymo_ahead_open(&r->ahead, n < most ? n : most, r->cap_bytes / 8 * 7, err));
+    kymo_ahead_call_order(r->ahead, r->in_call_order);
+    return KYMO_OK;
 }
 
 void kymo_reader_time(kymo_reader *r, uint64_t since_ns, uint64_t until_ns)

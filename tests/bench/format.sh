@@ -59,8 +59,8 @@ say "encode, decode, scan"
 "$build/tests/bench_format" "$corpus" >"$work/speed"
 
 say "counting"
-count_ms=$(best_ms kymo stat --by pid,syscall --every 1s --show count --jsonl "$corpus")
-p99_ms=$(best_ms kymo stat --by syscall --show count,p99 --jsonl "$corpus")
+count_ms=$(best_ms kymo stat -j 1 --by pid,syscall --every 1s --show count --jsonl "$corpus")
+p99_ms=$(best_ms kymo stat -j 1 --by syscall --show count,p99 --jsonl "$corpus")
 
 printf '%-34s %14s %12s\n' "" bytes bytes/event
 line() { printf '%-34s %14s %12s\n' "$1" "$(size "$2")" "$(each "$2")"; }

@@ -199,3 +199,15 @@ sql() {
     sed -i 's/-t process --by kind/-t mark --by kind/' examples
     bash -e examples >/dev/null
 }
+
+@test "threads change nothing but the speed" {
+    large=$BATS_TEST_DIRNAME/../golden/v1-large.kymo
+    for ask in "--by pid,syscall --every 1s" "--by syscall --show count,p99 --histogram" "--by cpu,errno --sort errors"; do
+        # shellcheck disable=SC2086
+        kymo stat -j 1 --jsonl $ask "$large" "$large" >one
+        # shellcheck disable=SC2086
+        kymo stat -j 5 --jsonl $ask "$large" "$large" >five
+        cmp one five
+        [ -s one ]
+    done
+}
