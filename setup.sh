@@ -18,6 +18,7 @@ check="g++ libcmocka-dev bats mandoc git
 bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq util-linux"
 # Node.js from elsewhere brings its own npm, beside which Debian's cannot be installed.
 if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
+    check="$check nodejs npm"
     bench="$bench nodejs npm"
 fi
 demo="redis-server redis-tools stress-ng procps util-linux jq"

@@ -13,7 +13,8 @@
 
 /* -------- fields -------- */
 
-static int resolve(struct kymo_field *f, const struct kymo_schema *s, const char *name)
+static int resolve(struct kymo_field *f, const struct kymo_schema *s, const char *name,
+                   const struct kymo_walltime *wall)
 {
     const int c = kymo_schema_column(s, name);
     *f = (struct kymo_field){.name = name, .source = KYMO_FIELD_COLUMN};
@@ -42,25 +43,32 @@ static int resolve(struct kymo_field *f, const struct kymo_schema *s, const char
         }
         return 1;
     }
+    if (strcmp(name, "wall") == 0 && wall && wall->n && kymo_schema_ts(s) >= 0) {
+        f->name = "wall";
+        f->source = KYMO_FIELD_WALL;
+        f->column = (uint32_t)kymo_schema_ts(s);
+        return 1;
+    }
     return 0;
 }
 
 static void resolve_all(struct kymo_fields *out, const struct kymo_schema *s)
 {
     for (uint32_t c = 0; c < s->n_columns; c++)
-        (void)resolve(&out->field[out->n++], s, s->column[c].name);
+        (void)resolve(&out->field[out->n++], s, s->column[c].name, NULL);
     const char *derived[4];
     const size_t n = kymo_filter_derived(s, derived, 4);
     for (size_t i = 0; i < n; i++)
         if (strcmp(derived[i], "time") != 0)
-            (void)resolve(&out->field[out->n++], s, derived[i]);
+            (void)resolve(&out->field[out->n++], s, derived[i], NULL);
 }
 
 kymo_status kymo_fields_resolve(struct kymo_fields *out, const struct kymo_schema *s,
                                 const char *const *names, size_t n, struct kymo_arena *arena,
                                 struct kymo_err *err)
 {
-    struct kymo_fields f = {.names = out->names, .start_ns = out->start_ns};
+    struct kymo_fields f = *out;
+    f.n = 0;
     f.field = KYMO_NEW(arena, struct kymo_field, n ? n : s->n_columns + (size_t)4);
     if (!f.field)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
@@ -68,7 +76,7 @@ kymo_status kymo_fields_resolve(struct kymo_fields *out, const struct kymo_schem
     if (!n)
         resolve_all(&f, s);
     for (size_t i = 0; i < n; i++)
-        if (!resolve(&f.field[f.n++], s, names[i]))
+        if (!resolve(&f.field[f.n++], s, names[i], f.wall))
             return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
                              "table %s has no column '%s'; kymo cat --fields lists them",
                              s->table, names[i]);
@@ -119,6 +127,14 @@ static void put_csv_text(struct kymo_buf *out, const char *s, size_t n)
 }
 
 typedef void put_text_fn(struct kymo_buf *out, const char *s, size_t n);
+
+static void put_wall(struct kymo_buf *out, const struct kymo_walltime *wall, uint64_t ts,
+                     put_text_fn *put_text)
+{
+    char text[KYMO_WALLTIME_TEXT_BYTES];
+    (void)kymo_walltime_text(text, kymo_walltime_real(wall, ts));
+    put_text(out, text, strlen(text));
+}
 
 static void put_column(struct kymo_buf *out, const struct kymo_field *f,
                        const struct kymo_batch *b, uint32_t row, put_text_fn *put_text)
@@ -173,6 +189,9 @@ static void put_value(struct kymo_buf *out, const struct kymo_fields *all,
         break;
     case KYMO_FIELD_TIME:
         put_seconds(out, lane, all->start_ns);
+        break;
+    case KYMO_FIELD_WALL:
+        put_wall(out, all->wall, lane, put_text);
     }
 }
 

@@ -5,6 +5,7 @@
 #ifndef KYMO_IO_ROWS_H
 #define KYMO_IO_ROWS_H
 
+#include "format/io/walltime.h"
 #include "format/trace/batch.h"
 #include "format/trace/names.h"
 
@@ -14,6 +15,7 @@ enum kymo_field_source {
     KYMO_FIELD_SYSCALL, /* the name of (arch, nr), else the number */
     KYMO_FIELD_ERRNO,   /* the name of -ret where ret is -4095..-1, else the number */
     KYMO_FIELD_TIME,    /* seconds since the capture's start */
+    KYMO_FIELD_WALL,    /* the wall clock at ts */
 };
 
 struct kymo_field {
@@ -27,12 +29,14 @@ struct kymo_fields {
     struct kymo_field *field; /* arena */
     size_t n;
     const struct kymo_names *names; /* borrowed */
+    const struct kymo_walltime
+        *wall; /* borrowed; without, or without anchors, none has `wall` */
     uint64_t start_ns;
 };
 
 /*
  * Resolve names[n] against a schema, into the arena; n = 0: all columns, then syscall and errno
- * where they can be derived.
+ * where they can be derived. The caller has set out's names, wall and start_ns.
  * errors EUSAGE: no such field
  */
 KYMO_MUST_USE kymo_status kymo_fields_resolve(struct kymo_fields *out,
