@@ -174,7 +174,8 @@ uint32_t parquet_chunk_intern(struct parquet_chunk *c, const char *s, size_t n)
     uint32_t h = (uint32_t)XXH3_64bits(c->text.p + from, bytes) & mask;
     for (; c->slot[h]; h = (h + 1) & mask) {
         const uint32_t id = c->slot[h] - 1;
-        if (at[id + 1] - at[id] != bytes || memcmp(c->text.p + at[id], c->text.p + from, bytes))
+        if (at[id + 1] - at[id] != bytes ||
+            memcmp(c->text.p + at[id], c->text.p + from, bytes) != 0)
             continue;
         c->text.n = from;
         return id;
