@@ -153,25 +153,31 @@ static int put_inet6(const struct kymo_mask *m, struct kymo_buf *out, const char
     return 1;
 }
 
+/* "inet:?" could not be read; a family's or a netlink socket's number tells nothing. */
+static int tells_nothing(const char *s, size_t n, size_t head)
+{
+    const int is_open = n == head + 1 && s[head] == '?';
+    if (starts(s, n, "inet:") || starts(s, n, "inet6:"))
+        return is_open;
+    return (starts(s, n, "netlink:") || starts(s, n, "family:")) &&
+           (is_open || is_port(s + head, n - head));
+}
+
 void kymo_mask_address(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
 {
     const char *colon = memchr(s, ':', n);
     const size_t head = colon ? (size_t)(colon - s) + 1 : 0;
-    const int is_open = n == head + 1 && s[head] == '?';
-    if (starts(s, n, "inet:") && (is_open || put_inet(m, out, s + head, n - head))) {
-        if (is_open)
-            kymo_buf_put(out, s, n);
-    } else if (starts(s, n, "inet6:") && (is_open || put_inet6(m, out, s + head, n - head))) {
-        if (is_open)
-            kymo_buf_put(out, s, n);
-    } else if (starts(s, n, "unix:")) {
+    if (tells_nothing(s, n, head)) {
+        kymo_buf_put(out, s, n);
+        return;
+    }
+    if (starts(s, n, "unix:")) {
         const size_t at = head + (n > head && s[head] == '@');
         kymo_buf_put(out, s, at);
         kymo_mask_path(m, out, s + at, n - at);
-    } else if ((starts(s, n, "netlink:") || starts(s, n, "family:")) &&
-               (is_open || is_port(s + head, n - head))) {
-        kymo_buf_put(out, s, n);
-    } else {
-        kymo_mask_word(m, out, s, n);
+        return;
     }
+    if (!(starts(s, n, "inet:") && put_inet(m, out, s + head, n - head)) &&
+        !(starts(s, n, "inet6:") && put_inet6(m, out, s + head, n - head)))
+        kymo_mask_word(m, out, s, n);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/anonymize/mask.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define WORD_LETTERS 12
@@ -145,7 +146,7 @@ static int parts_text(char c)
 /* A dotted quad and an optional port: masked as such. */
 static int put_quad(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
 {
-    char whole[QUAD_BYTES_MAX + 8] = "inet:";
+    char whole[QUAD_BYTES_MAX + 8];
     size_t dots = 0;
     const int has_port = memchr(s, ':', n) != NULL;
     if (n > QUAD_BYTES_MAX)
@@ -157,10 +158,9 @@ static int put_quad(const struct kymo_mask *m, struct kymo_buf *out, const char 
     }
     if (dots != 3)
         return 0;
-    memcpy(whole + 5, s, n);
-    memcpy(whole + 5 + n, ":0", 2);
+    (void)snprintf(whole, sizeof(whole), "inet:%.*s%s", (int)n, s, has_port ? "" : ":0");
     struct kymo_buf masked = {0};
-    kymo_mask_address(m, &masked, whole, 5 + n + (has_port ? 0 : 2));
+    kymo_mask_address(m, &masked, whole, strlen(whole));
     const int done = !masked.failed && masked.n > 7 && !memcmp(masked.p, "inet:", 5);
     if (done)
         kymo_buf_put(out, masked.p + 5, masked.n - 5 - (has_port ? 0 : 2));
