@@ -23,8 +23,8 @@ struct kymo_parquet {
     char *name;
     size_t n;
     struct kymo_parquet_column *column;
-    struct parquet_chunk *chunk;
-    struct parquet_bench bench;
+    struct kymo_parquet_chunk *chunk;
+    struct kymo_parquet_bench bench;
     uint32_t group_rows, n_rows; /* of the row group at hand */
     uint64_t at_bytes, total_rows;
     struct kymo_buf out, groups, notes;
@@ -56,7 +56,8 @@ static kymo_status open_chunks(struct kymo_parquet *p, struct kymo_err *err)
     if (!p->bench.zstd || !p->bench.id)
         return no_memory(err);
     for (size_t i = 0; i < p->n; i++)
-        KYMO_TRY(parquet_chunk_init(&p->chunk[i], &p->column[i], (uint32_t)page_rows, err));
+        KYMO_TRY(
+            kymo_parquet_chunk_init(&p->chunk[i], &p->column[i], (uint32_t)page_rows, err));
     return KYMO_OK;
 }
 
@@ -94,7 +95,7 @@ void kymo_parquet_close(struct kymo_parquet *p)
     if (!p)
         return;
     for (size_t i = 0; p->chunk && i < p->n; i++)
-        parquet_chunk_release(&p->chunk[i]);
+        kymo_parquet_chunk_release(&p->chunk[i]);
     ZSTD_freeCCtx(p->bench.zstd);
     kymo_buf_release(&p->bench.raw);
     kymo_buf_release(&p->bench.packed);
@@ -126,31 +127,31 @@ uint32_t kymo_parquet_room(const struct kymo_parquet *p)
 
 uint32_t kymo_parquet_intern(struct kymo_parquet *p, size_t column, const char *s, size_t n)
 {
-    return parquet_chunk_intern(&p->chunk[column], s, n);
+    return kymo_parquet_chunk_intern(&p->chunk[column], s, n);
 }
 
 kymo_status kymo_parquet_put(struct kymo_parquet *p, size_t column, const uint64_t *value,
                              const uint8_t *present, uint32_t n, struct kymo_err *err)
 {
-    return parquet_chunk_put(&p->chunk[column], &p->bench, value, present, n, err);
+    return kymo_parquet_chunk_put(&p->chunk[column], &p->bench, value, present, n, err);
 }
 
 /* -------- row groups -------- */
 
-static void put_encodings(const struct parquet_chunk *c, struct kymo_thrift *t)
+static void put_encodings(const struct kymo_parquet_chunk *c, struct kymo_thrift *t)
 {
     kymo_thrift_list(t, 2, KYMO_THRIFT_I32, c->pages_dict ? 3 : 2);
-    kymo_thrift_item_i32(t, PARQUET_PLAIN);
-    kymo_thrift_item_i32(t, PARQUET_RLE);
+    kymo_thrift_item_i32(t, KYMO_PARQUET_PLAIN);
+    kymo_thrift_item_i32(t, KYMO_PARQUET_RLE);
     if (c->pages_dict)
-        kymo_thrift_item_i32(t, PARQUET_RLE_DICTIONARY);
+        kymo_thrift_item_i32(t, KYMO_PARQUET_RLE_DICTIONARY);
 }
 
-static void put_encoding_stats(const struct parquet_chunk *c, struct kymo_thrift *t)
+static void put_encoding_stats(const struct kymo_parquet_chunk *c, struct kymo_thrift *t)
 {
-    const int32_t stats[3][3] = {{2, PARQUET_PLAIN, c->pages_dict != 0},
-                                 {0, PARQUET_RLE_DICTIONARY, (int32_t)c->pages_dict},
-                                 {0, PARQUET_PLAIN, (int32_t)c->pages_plain}};
+    const int32_t stats[3][3] = {{2, KYMO_PARQUET_PLAIN, c->pages_dict != 0},
+                                 {0, KYMO_PARQUET_RLE_DICTIONARY, (int32_t)c->pages_dict},
+                                 {0, KYMO_PARQUET_PLAIN, (int32_t)c->pages_plain}};
     size_t n = 0;
     for (size_t i = 0; i < 3; i++)
         n += stats[i][2] != 0;
@@ -169,22 +170,22 @@ static void put_encoding_stats(const struct parquet_chunk *c, struct kymo_thrift
 static void put_column(const struct kymo_parquet *p, size_t column, uint64_t at_bytes,
                        uint64_t bytes, struct kymo_thrift *t)
 {
-    const struct parquet_chunk *c = &p->chunk[column];
+    const struct kymo_parquet_chunk *c = &p->chunk[column];
     kymo_thrift_begin(t);
     kymo_thrift_i64(t, 2, 0);
     kymo_thrift_struct(t, 3);
-    kymo_thrift_i32(t, 1, parquet_type(c->kind));
+    kymo_thrift_i32(t, 1, kymo_parquet_type(c->kind));
     put_encodings(c, t);
     kymo_thrift_list(t, 3, KYMO_THRIFT_BINARY, 1);
     kymo_thrift_item_text(t, p->column[column].name);
-    kymo_thrift_i32(t, 4, PARQUET_ZSTD);
+    kymo_thrift_i32(t, 4, KYMO_PARQUET_ZSTD);
     kymo_thrift_i64(t, 5, (int64_t)c->n_cells);
     kymo_thrift_i64(t, 6, (int64_t)c->raw_bytes);
     kymo_thrift_i64(t, 7, (int64_t)bytes);
     kymo_thrift_i64(t, 9, (int64_t)(at_bytes + c->first_data_bytes));
     if (c->pages_dict)
         kymo_thrift_i64(t, 11, (int64_t)at_bytes);
-    parquet_chunk_statistics(c, t, 12);
+    kymo_parquet_chunk_statistics(c, t, 12);
     put_encoding_stats(c, t);
     kymo_thrift_end(t);
     kymo_thrift_end(t);
@@ -203,15 +204,15 @@ static kymo_status end_group(struct kymo_parquet *p, struct kymo_err *err)
     kymo_thrift_begin(&t);
     kymo_thrift_list(&t, 1, KYMO_THRIFT_STRUCT, p->n);
     for (size_t i = 0; i < p->n; i++) {
-        struct parquet_chunk *c = &p->chunk[i];
+        struct kymo_parquet_chunk *c = &p->chunk[i];
         const uint64_t at = p->at_bytes;
-        KYMO_TRY(parquet_chunk_end(c, &p->bench, &p->out, err));
+        KYMO_TRY(kymo_parquet_chunk_end(c, &p->bench, &p->out, err));
         KYMO_TRY(flush(p, err));
         KYMO_TRY(kymo_file_write(p->fd, c->pages.p, c->pages.n, p->name, err));
         p->at_bytes += c->pages.n;
         put_column(p, i, at, p->at_bytes - at, &t);
         raw_bytes += c->raw_bytes;
-        parquet_chunk_clear(c);
+        kymo_parquet_chunk_clear(c);
     }
     kymo_thrift_i64(&t, 2, (int64_t)raw_bytes);
     kymo_thrift_i64(&t, 3, p->n_rows);
@@ -229,7 +230,7 @@ kymo_status kymo_parquet_rows(struct kymo_parquet *p, uint32_t n, struct kymo_er
     size_t held = 0;
     p->n_rows += n;
     for (size_t i = 0; i < p->n; i++)
-        held += parquet_chunk_bytes(&p->chunk[i]);
+        held += kymo_parquet_chunk_bytes(&p->chunk[i]);
     return p->n_rows == p->group_rows || held > GROUP_BYTES ? end_group(p, err) : KYMO_OK;
 }
 
@@ -275,7 +276,7 @@ static void put_schema(const struct kymo_parquet *p, struct kymo_thrift *t)
     kymo_thrift_end(t);
     for (size_t i = 0; i < p->n; i++) {
         kymo_thrift_begin(t);
-        kymo_thrift_i32(t, 1, parquet_type(p->column[i].kind));
+        kymo_thrift_i32(t, 1, kymo_parquet_type(p->column[i].kind));
         kymo_thrift_i32(t, 3, p->column[i].nullable ? 1 : 0);
         kymo_thrift_text(t, 4, p->column[i].name);
         put_logical(t, p->column[i].kind);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/export/parquet_chunk.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -15,21 +14,19 @@
 /* A dictionary of numbers pays when a number comes four times or oftener. */
 #define DICT_SHARE 4u
 #define SLOTS_FIRST 1024u
-/* Longer texts are left out of the statistics rather than cut. */
-#define RANGE_BYTES_MAX 4096u
 #define TEXT_BYTES_MAX UINT32_MAX
 
-int parquet_type(enum kymo_parquet_kind kind)
+int kymo_parquet_type(enum kymo_parquet_kind kind)
 {
     switch (kind) {
     case KYMO_PARQUET_F64:
-        return PARQUET_DOUBLE;
+        return KYMO_PARQUET_DOUBLE;
     case KYMO_PARQUET_F32:
-        return PARQUET_FLOAT;
+        return KYMO_PARQUET_FLOAT;
     case KYMO_PARQUET_TEXT:
-        return PARQUET_BYTE_ARRAY;
+        return KYMO_PARQUET_BYTE_ARRAY;
     default:
-        return PARQUET_INT64;
+        return KYMO_PARQUET_INT64;
     }
 }
 
@@ -38,7 +35,7 @@ static kymo_status no_memory(struct kymo_err *err)
     return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a row group");
 }
 
-void parquet_chunk_clear(struct parquet_chunk *c)
+void kymo_parquet_chunk_clear(struct kymo_parquet_chunk *c)
 {
     const uint32_t zero = 0;
     kymo_buf_clear(&c->pages);
@@ -51,18 +48,20 @@ void parquet_chunk_clear(struct parquet_chunk *c)
         memset(c->slot, 0, c->n_slots * sizeof(*c->slot));
     c->n_rows = c->n_values = c->n_dict = 0;
     const int is_real = c->kind == KYMO_PARQUET_F64 || c->kind == KYMO_PARQUET_F32;
-    c->dict = is_real ? DICT_POOR : c->kind == KYMO_PARQUET_TEXT ? DICT_PAYS : DICT_TRIED;
+    c->dict = is_real                        ? KYMO_DICT_POOR
+              : c->kind == KYMO_PARQUET_TEXT ? KYMO_DICT_PAYS
+                                             : KYMO_DICT_TRIED;
     c->first_data_bytes = c->raw_bytes = c->n_cells = c->n_null = c->n_nan = 0;
     c->pages_plain = c->pages_dict = 0;
     c->has_range = 0;
     c->min = c->max = 0;
 }
 
-kymo_status parquet_chunk_init(struct parquet_chunk *c,
-                               const struct kymo_parquet_column *column, uint32_t page_rows,
-                               struct kymo_err *err)
+kymo_status kymo_parquet_chunk_init(struct kymo_parquet_chunk *c,
+                                    const struct kymo_parquet_column *column,
+                                    uint32_t page_rows, struct kymo_err *err)
 {
-    *c = (struct parquet_chunk){
+    *c = (struct kymo_parquet_chunk){
         .kind = column->kind, .nullable = column->nullable, .page_rows = page_rows};
     c->value = malloc(page_rows * sizeof(*c->value));
     c->present = malloc(page_rows);
@@ -70,11 +69,11 @@ kymo_status parquet_chunk_init(struct parquet_chunk *c,
     c->slot = calloc(c->n_slots, sizeof(*c->slot));
     if (!c->value || !c->present || !c->slot || !kymo_buf_reserve(&c->text, 64))
         return no_memory(err);
-    parquet_chunk_clear(c);
+    kymo_parquet_chunk_clear(c);
     return KYMO_OK;
 }
 
-void parquet_chunk_release(struct parquet_chunk *c)
+void kymo_parquet_chunk_release(struct kymo_parquet_chunk *c)
 {
     free(c->value);
     free(c->present);
@@ -85,21 +84,16 @@ void parquet_chunk_release(struct parquet_chunk *c)
     kymo_buf_release(&c->pages);
 }
 
-size_t parquet_chunk_bytes(const struct parquet_chunk *c)
+size_t kymo_parquet_chunk_bytes(const struct kymo_parquet_chunk *c)
 {
     return c->pages.n + c->number.n + c->text.n + c->text_at.n;
 }
 
 /* -------- dictionary -------- */
 
-static const uint64_t *numbers(const struct parquet_chunk *c)
+static const uint64_t *numbers(const struct kymo_parquet_chunk *c)
 {
     return (const uint64_t *)(const void *)c->number.p;
-}
-
-static const uint32_t *text_at(const struct parquet_chunk *c)
-{
-    return (const uint32_t *)(const void *)c->text_at.p;
 }
 
 static uint32_t number_hash(uint64_t v)
@@ -107,16 +101,16 @@ static uint32_t number_hash(uint64_t v)
     return (uint32_t)(v * 0x9e3779b97f4a7c15u >> 32);
 }
 
-static uint32_t entry_hash(const struct parquet_chunk *c, uint32_t id)
+static uint32_t entry_hash(const struct kymo_parquet_chunk *c, uint32_t id)
 {
     if (c->kind != KYMO_PARQUET_TEXT)
         return number_hash(numbers(c)[id]);
-    const uint32_t *at = text_at(c);
+    const uint32_t *at = kymo_parquet_chunk_texts(c);
     return (uint32_t)XXH3_64bits(c->text.p + at[id], at[id + 1] - at[id]);
 }
 
 /* Twice the slots when they are half full. */
-static int grow_slots(struct parquet_chunk *c)
+static int grow_slots(struct kymo_parquet_chunk *c)
 {
     if (c->n_dict < c->n_slots / 2)
         return 1;
@@ -136,7 +130,7 @@ static int grow_slots(struct parquet_chunk *c)
     return 1;
 }
 
-static uint32_t number_id(struct parquet_chunk *c, uint64_t v)
+static uint32_t number_id(struct kymo_parquet_chunk *c, uint64_t v)
 {
     const uint32_t mask = c->n_slots - 1;
     uint32_t h = number_hash(v) & mask;
@@ -160,7 +154,7 @@ static void put_utf8(struct kymo_buf *out, const char *s, size_t n)
     }
 }
 
-uint32_t parquet_chunk_intern(struct parquet_chunk *c, const char *s, size_t n)
+uint32_t kymo_parquet_chunk_intern(struct kymo_parquet_chunk *c, const char *s, size_t n)
 {
     const size_t from = c->text.n;
     put_utf8(&c->text, s, n);
@@ -170,7 +164,7 @@ uint32_t parquet_chunk_intern(struct parquet_chunk *c, const char *s, size_t n)
         c->text.n = from;
         return KYMO_PARQUET_NULL;
     }
-    const uint32_t mask = c->n_slots - 1, *at = text_at(c);
+    const uint32_t mask = c->n_slots - 1, *at = kymo_parquet_chunk_texts(c);
     uint32_t h = (uint32_t)XXH3_64bits(c->text.p + from, bytes) & mask;
     for (; c->slot[h]; h = (h + 1) & mask) {
         const uint32_t id = c->slot[h] - 1;
@@ -190,9 +184,9 @@ uint32_t parquet_chunk_intern(struct parquet_chunk *c, const char *s, size_t n)
 }
 
 /* Numbers of the page's values into b->id; 0 when the page has to be plain. */
-static int look_up_numbers(struct parquet_chunk *c, struct parquet_bench *b)
+static int look_up_numbers(struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b)
 {
-    if (c->dict == DICT_POOR || c->dict == DICT_FULL)
+    if (c->dict == KYMO_DICT_POOR || c->dict == KYMO_DICT_FULL)
         return 0;
     uint64_t last = 0;
     uint32_t last_id = KYMO_PARQUET_NULL;
@@ -202,22 +196,22 @@ static int look_up_numbers(struct parquet_chunk *c, struct parquet_bench *b)
             last_id = number_id(c, last);
         }
         if (last_id == KYMO_PARQUET_NULL) {
-            c->dict = DICT_FULL;
+            c->dict = KYMO_DICT_FULL;
             break;
         }
         b->id[i] = last_id;
     }
-    if (!c->pages_dict && (c->dict == DICT_FULL || c->n_dict > c->n_values / DICT_SHARE)) {
-        c->dict = DICT_POOR;
+    if (!c->pages_dict && (c->dict == KYMO_DICT_FULL || c->n_dict > c->n_values / DICT_SHARE)) {
+        c->dict = KYMO_DICT_POOR;
         c->n_dict = 0;
     }
-    if (c->dict == DICT_TRIED)
-        c->dict = DICT_PAYS;
-    return c->dict == DICT_PAYS;
+    if (c->dict == KYMO_DICT_TRIED)
+        c->dict = KYMO_DICT_PAYS;
+    return c->dict == KYMO_DICT_PAYS;
 }
 
 /* Texts have their numbers; those past the dictionary's end make a page plain. */
-static int look_up_texts(const struct parquet_chunk *c, struct parquet_bench *b)
+static int look_up_texts(const struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b)
 {
     uint64_t all = 0;
     for (uint32_t i = 0; i < c->n_values; i++) {
@@ -227,141 +221,15 @@ static int look_up_texts(const struct parquet_chunk *c, struct parquet_bench *b)
     return !all;
 }
 
-static uint32_t dict_entries(const struct parquet_chunk *c)
+static uint32_t dict_entries(const struct kymo_parquet_chunk *c)
 {
     return c->kind == KYMO_PARQUET_TEXT && c->n_dict > DICT_TEXTS_MAX ? DICT_TEXTS_MAX
                                                                       : c->n_dict;
 }
 
-/* -------- statistics -------- */
-
-static void widen_u64(struct parquet_chunk *c)
-{
-    uint64_t min = c->has_range ? c->min : c->value[0], max = c->has_range ? c->max : min;
-    for (uint32_t i = 0; i < c->n_values; i++) {
-        min = c->value[i] < min ? c->value[i] : min;
-        max = c->value[i] > max ? c->value[i] : max;
-    }
-    c->min = min;
-    c->max = max;
-    c->has_range = 1;
-}
-
-/* Signed numbers compare as unsigned ones do when the sign bit is turned over. */
-static void widen_i64(struct parquet_chunk *c)
-{
-    const uint64_t sign = (uint64_t)1 << 63;
-    uint64_t min = (c->has_range ? c->min : c->value[0]) ^ sign;
-    uint64_t max = (c->has_range ? c->max : c->value[0]) ^ sign;
-    for (uint32_t i = 0; i < c->n_values; i++) {
-        const uint64_t v = c->value[i] ^ sign;
-        min = v < min ? v : min;
-        max = v > max ? v : max;
-    }
-    c->min = min ^ sign;
-    c->max = max ^ sign;
-    c->has_range = 1;
-}
-
-static double real_of(enum kymo_parquet_kind kind, uint64_t lane)
-{
-    double d;
-    float f;
-    const uint32_t low = (uint32_t)lane;
-    memcpy(&d, &lane, sizeof(d));
-    memcpy(&f, &low, sizeof(f));
-    return kind == KYMO_PARQUET_F64 ? d : (double)f;
-}
-
-static void widen_real(struct parquet_chunk *c)
-{
-    for (uint32_t i = 0; i < c->n_values; i++) {
-        const double v = real_of(c->kind, c->value[i]);
-        if (isnan(v)) {
-            c->n_nan++;
-            continue;
-        }
-        if (!c->has_range || v < real_of(c->kind, c->min))
-            c->min = c->value[i];
-        if (!c->has_range || v > real_of(c->kind, c->max))
-            c->max = c->value[i];
-        c->has_range = 1;
-    }
-}
-
-static void widen(struct parquet_chunk *c)
-{
-    if (!c->n_values || c->kind == KYMO_PARQUET_TEXT)
-        return;
-    if (c->kind == KYMO_PARQUET_U64)
-        widen_u64(c);
-    else if (c->kind == KYMO_PARQUET_I64 || c->kind == KYMO_PARQUET_WALL)
-        widen_i64(c);
-    else
-        widen_real(c);
-}
-
-static int text_less(const struct parquet_chunk *c, uint32_t a, uint32_t b)
-{
-    const uint32_t *at = text_at(c);
-    const uint32_t na = at[a + 1] - at[a], nb = at[b + 1] - at[b];
-    const int order = memcmp(c->text.p + at[a], c->text.p + at[b], na < nb ? na : nb);
-    return order ? order < 0 : na < nb;
-}
-
-/* All texts of the dictionary are in the row group. */
-static void widen_texts(struct parquet_chunk *c)
-{
-    for (uint32_t id = 0; id < c->n_dict; id++) {
-        if (!id || text_less(c, id, (uint32_t)c->min))
-            c->min = id;
-        if (!id || text_less(c, (uint32_t)c->max, id))
-            c->max = id;
-        c->has_range = 1;
-    }
-}
-
-static size_t range_bytes(const struct parquet_chunk *c, uint64_t lane, int is_max,
-                          uint8_t raw[8], const uint8_t **p)
-{
-    *p = raw;
-    if (c->kind == KYMO_PARQUET_TEXT) {
-        const uint32_t *at = text_at(c);
-        *p = c->text.p + at[lane];
-        return at[lane + 1] - at[lane];
-    }
-    /* a zero among reals is -0 as the least and +0 as the greatest */
-    const int is_real = c->kind == KYMO_PARQUET_F64 || c->kind == KYMO_PARQUET_F32;
-    const unsigned sign_bit = c->kind == KYMO_PARQUET_F32 ? 31 : 63;
-    if (is_real && real_of(c->kind, lane) == 0)
-        lane = is_max ? 0 : (uint64_t)1 << sign_bit;
-    kymo_store_u64(raw, lane);
-    return c->kind == KYMO_PARQUET_F32 ? 4 : 8;
-}
-
-void parquet_chunk_statistics(const struct parquet_chunk *c, struct kymo_thrift *t,
-                              int16_t field)
-{
-    uint8_t low[8], high[8];
-    const uint8_t *min = low, *max = high;
-    const size_t n_min = c->has_range ? range_bytes(c, c->min, 0, low, &min) : 0;
-    const size_t n_max = c->has_range ? range_bytes(c, c->max, 1, high, &max) : 0;
-    kymo_thrift_struct(t, field);
-    kymo_thrift_i64(t, 3, (int64_t)c->n_null);
-    if (c->has_range && n_min <= RANGE_BYTES_MAX && n_max <= RANGE_BYTES_MAX) {
-        kymo_thrift_binary(t, 5, max, n_max);
-        kymo_thrift_binary(t, 6, min, n_min);
-        kymo_thrift_bool(t, 7, 1);
-        kymo_thrift_bool(t, 8, 1);
-    }
-    if (c->kind == KYMO_PARQUET_F64 || c->kind == KYMO_PARQUET_F32)
-        kymo_thrift_i64(t, 9, (int64_t)c->n_nan);
-    kymo_thrift_end(t);
-}
-
 /* -------- pages -------- */
 
-static void put_levels(struct parquet_chunk *c, struct parquet_bench *b)
+static void put_levels(struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b)
 {
     const size_t from = b->raw.n;
     kymo_buf_u32(&b->raw, 0);
@@ -372,10 +240,10 @@ static void put_levels(struct parquet_chunk *c, struct parquet_bench *b)
         kymo_store_u32(b->raw.p + from, (uint32_t)(b->raw.n - from - 4));
 }
 
-static void put_plain_texts(struct kymo_buf *out, const struct parquet_chunk *c,
+static void put_plain_texts(struct kymo_buf *out, const struct kymo_parquet_chunk *c,
                             const uint64_t *id, uint32_t n)
 {
-    const uint32_t *at = text_at(c);
+    const uint32_t *at = kymo_parquet_chunk_texts(c);
     for (uint32_t i = 0; i < n; i++) {
         const uint64_t k = id ? id[i] : i;
         kymo_buf_u32(out, at[k + 1] - at[k]);
@@ -399,7 +267,7 @@ static void put_plain(struct kymo_buf *out, enum kymo_parquet_kind kind, const u
 }
 
 /* Header and compressed body of what lies in b->raw. */
-static kymo_status put_page(struct parquet_chunk *c, struct parquet_bench *b,
+static kymo_status put_page(struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b,
                             struct kymo_buf *out, uint32_t n, int encoding, int is_dict,
                             struct kymo_err *err)
 {
@@ -421,8 +289,8 @@ static kymo_status put_page(struct parquet_chunk *c, struct parquet_bench *b,
     kymo_thrift_i32(&t, 1, (int32_t)n);
     kymo_thrift_i32(&t, 2, encoding);
     if (!is_dict) {
-        kymo_thrift_i32(&t, 3, PARQUET_RLE);
-        kymo_thrift_i32(&t, 4, PARQUET_RLE);
+        kymo_thrift_i32(&t, 3, KYMO_PARQUET_RLE);
+        kymo_thrift_i32(&t, 4, KYMO_PARQUET_RLE);
     }
     kymo_thrift_end(&t);
     kymo_thrift_end(&t);
@@ -433,7 +301,7 @@ static kymo_status put_page(struct parquet_chunk *c, struct parquet_bench *b,
 }
 
 /* The page at hand is done. */
-static kymo_status end_page(struct parquet_chunk *c, struct parquet_bench *b,
+static kymo_status end_page(struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b,
                             struct kymo_err *err)
 {
     if (!c->n_rows)
@@ -442,7 +310,7 @@ static kymo_status end_page(struct parquet_chunk *c, struct parquet_bench *b,
     b->raw.failed = 0;
     if (c->nullable)
         put_levels(c, b);
-    widen(c);
+    kymo_parquet_chunk_widen(c);
     const int is_text = c->kind == KYMO_PARQUET_TEXT;
     const int in_dict = is_text ? look_up_texts(c, b) : look_up_numbers(c, b);
     if (in_dict) {
@@ -455,7 +323,7 @@ static kymo_status end_page(struct parquet_chunk *c, struct parquet_bench *b,
         put_plain(&b->raw, c->kind, c->value, c->n_values);
     }
     KYMO_TRY(put_page(c, b, &c->pages, c->n_rows,
-                      in_dict ? PARQUET_RLE_DICTIONARY : PARQUET_PLAIN, 0, err));
+                      in_dict ? KYMO_PARQUET_RLE_DICTIONARY : KYMO_PARQUET_PLAIN, 0, err));
     c->pages_dict += (uint32_t)(in_dict != 0);
     c->pages_plain += (uint32_t)(in_dict == 0);
     c->n_cells += c->n_rows;
@@ -464,8 +332,8 @@ static kymo_status end_page(struct parquet_chunk *c, struct parquet_bench *b,
     return KYMO_OK;
 }
 
-static void take_cells(struct parquet_chunk *c, const uint64_t *value, const uint8_t *present,
-                       uint32_t n)
+static void take_cells(struct kymo_parquet_chunk *c, const uint64_t *value,
+                       const uint8_t *present, uint32_t n)
 {
     if (!present) {
         memcpy(c->value + c->n_values, value, n * sizeof(*value));
@@ -481,9 +349,9 @@ static void take_cells(struct parquet_chunk *c, const uint64_t *value, const uin
     c->n_rows += n;
 }
 
-kymo_status parquet_chunk_put(struct parquet_chunk *c, struct parquet_bench *b,
-                              const uint64_t *value, const uint8_t *present, uint32_t n,
-                              struct kymo_err *err)
+kymo_status kymo_parquet_chunk_put(struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b,
+                                   const uint64_t *value, const uint8_t *present, uint32_t n,
+                                   struct kymo_err *err)
 {
     if (c->failed)
         return no_memory(err);
@@ -500,12 +368,11 @@ kymo_status parquet_chunk_put(struct parquet_chunk *c, struct parquet_bench *b,
     return KYMO_OK;
 }
 
-kymo_status parquet_chunk_end(struct parquet_chunk *c, struct parquet_bench *b,
-                              struct kymo_buf *dict, struct kymo_err *err)
+kymo_status kymo_parquet_chunk_end(struct kymo_parquet_chunk *c, struct kymo_parquet_bench *b,
+                                   struct kymo_buf *dict, struct kymo_err *err)
 {
     KYMO_TRY(end_page(c, b, err));
-    if (c->kind == KYMO_PARQUET_TEXT)
-        widen_texts(c);
+    kymo_parquet_chunk_widen_texts(c);
     if (!c->pages_dict)
         return KYMO_OK;
     const size_t from = dict->n;
@@ -515,7 +382,7 @@ kymo_status parquet_chunk_end(struct parquet_chunk *c, struct parquet_bench *b,
         put_plain_texts(&b->raw, c, NULL, n);
     else
         put_plain(&b->raw, c->kind, numbers(c), n);
-    KYMO_TRY(put_page(c, b, dict, n, PARQUET_PLAIN, 1, err));
+    KYMO_TRY(put_page(c, b, dict, n, KYMO_PARQUET_PLAIN, 1, err));
     c->first_data_bytes = dict->n - from;
     return KYMO_OK;
 }

@@ -13,26 +13,26 @@
 #include "format/export/thrift.h"
 
 enum { /* Parquet's own numbers */
-       PARQUET_INT64 = 2,
-       PARQUET_FLOAT = 4,
-       PARQUET_DOUBLE = 5,
-       PARQUET_BYTE_ARRAY = 6,
-       PARQUET_PLAIN = 0,
-       PARQUET_RLE = 3,
-       PARQUET_RLE_DICTIONARY = 8,
-       PARQUET_ZSTD = 6,
+       KYMO_PARQUET_INT64 = 2,
+       KYMO_PARQUET_FLOAT = 4,
+       KYMO_PARQUET_DOUBLE = 5,
+       KYMO_PARQUET_BYTE_ARRAY = 6,
+       KYMO_PARQUET_PLAIN = 0,
+       KYMO_PARQUET_RLE = 3,
+       KYMO_PARQUET_RLE_DICTIONARY = 8,
+       KYMO_PARQUET_ZSTD = 6,
 };
 
 /* Work space that the columns of a file share. */
-struct parquet_bench {
+struct kymo_parquet_bench {
     ZSTD_CCtx *zstd;
     struct kymo_buf raw, packed, header;
     uint32_t *id; /* [page_rows] */
 };
 
-enum parquet_dict { DICT_TRIED, DICT_PAYS, DICT_FULL, DICT_POOR };
+enum kymo_parquet_dict { KYMO_DICT_TRIED, KYMO_DICT_PAYS, KYMO_DICT_FULL, KYMO_DICT_POOR };
 
-struct parquet_chunk {
+struct kymo_parquet_chunk {
     enum kymo_parquet_kind kind;
     int nullable;
     uint32_t page_rows;
@@ -41,7 +41,7 @@ struct parquet_chunk {
     uint8_t *present;
     uint32_t n_rows, n_values;
     /* the dictionary: numbers as they came, or all texts of the row group */
-    enum parquet_dict dict;
+    enum kymo_parquet_dict dict;
     struct kymo_buf number;          /* u64, native order */
     struct kymo_buf text_at, text;   /* u32 offsets (n_dict + 1), native order; bytes */
     uint32_t n_dict, *slot, n_slots; /* open addressing, number of the entry + 1 */
@@ -55,25 +55,36 @@ struct parquet_chunk {
     uint64_t min, max; /* lanes */
 };
 
-KYMO_MUST_USE kymo_status parquet_chunk_init(struct parquet_chunk *c,
-                                             const struct kymo_parquet_column *column,
-                                             uint32_t page_rows, struct kymo_err *err);
-void parquet_chunk_release(struct parquet_chunk *c);
+KYMO_MUST_USE kymo_status kymo_parquet_chunk_init(struct kymo_parquet_chunk *c,
+                                                  const struct kymo_parquet_column *column,
+                                                  uint32_t page_rows, struct kymo_err *err);
+void kymo_parquet_chunk_release(struct kymo_parquet_chunk *c);
 /* A new row group: forget pages, dictionary and statistics; keep the memory. */
-void parquet_chunk_clear(struct parquet_chunk *c);
-uint32_t parquet_chunk_intern(struct parquet_chunk *c, const char *s, size_t n);
-KYMO_MUST_USE kymo_status parquet_chunk_put(struct parquet_chunk *c, struct parquet_bench *b,
-                                            const uint64_t *value, const uint8_t *present,
-                                            uint32_t n, struct kymo_err *err);
+void kymo_parquet_chunk_clear(struct kymo_parquet_chunk *c);
+uint32_t kymo_parquet_chunk_intern(struct kymo_parquet_chunk *c, const char *s, size_t n);
+KYMO_MUST_USE kymo_status kymo_parquet_chunk_put(struct kymo_parquet_chunk *c,
+                                                 struct kymo_parquet_bench *b,
+                                                 const uint64_t *value, const uint8_t *present,
+                                                 uint32_t n, struct kymo_err *err);
 /* The end of the row group: the page at hand, then the dictionary page into dict (empty when no
  * page uses it). */
-KYMO_MUST_USE kymo_status parquet_chunk_end(struct parquet_chunk *c, struct parquet_bench *b,
-                                            struct kymo_buf *dict, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_parquet_chunk_end(struct kymo_parquet_chunk *c,
+                                                 struct kymo_parquet_bench *b,
+                                                 struct kymo_buf *dict, struct kymo_err *err);
 /* Memory that the row group holds so far. */
-size_t parquet_chunk_bytes(const struct parquet_chunk *c);
+size_t kymo_parquet_chunk_bytes(const struct kymo_parquet_chunk *c);
+/* Offsets of the texts of the dictionary into its bytes, n_dict + 1. */
+static inline const uint32_t *kymo_parquet_chunk_texts(const struct kymo_parquet_chunk *c)
+{
+    return (const uint32_t *)(const void *)c->text_at.p;
+}
+
+/* Take the values of the page at hand, or at the end the texts of all, into the range. */
+void kymo_parquet_chunk_widen(struct kymo_parquet_chunk *c);
+void kymo_parquet_chunk_widen_texts(struct kymo_parquet_chunk *c);
 /* The Statistics struct as a field. */
-void parquet_chunk_statistics(const struct parquet_chunk *c, struct kymo_thrift *t,
-                              int16_t field);
-int parquet_type(enum kymo_parquet_kind kind);
+void kymo_parquet_chunk_statistics(const struct kymo_parquet_chunk *c, struct kymo_thrift *t,
+                                   int16_t field);
+int kymo_parquet_type(enum kymo_parquet_kind kind);
 
 #endif
