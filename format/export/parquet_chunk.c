@@ -251,6 +251,15 @@ static void put_plain_texts(struct kymo_buf *out, const struct kymo_parquet_chun
     }
 }
 
+/* Known to the compiler, which then keeps one of two ways. */
+static int is_little_endian(void)
+{
+    const uint16_t one = 1;
+    uint8_t low;
+    memcpy(&low, &one, 1);
+    return low;
+}
+
 static void put_plain(struct kymo_buf *out, enum kymo_parquet_kind kind, const uint64_t *value,
                       uint32_t n)
 {
@@ -258,6 +267,11 @@ static void put_plain(struct kymo_buf *out, enum kymo_parquet_kind kind, const u
     uint8_t *to = kymo_buf_reserve(out, n * width);
     if (!to)
         return;
+    if (width == 8 && is_little_endian()) {
+        memcpy(to, value, n * width);
+        out->n += n * width;
+        return;
+    }
     for (uint32_t i = 0; i < n; i++, to += width)
         if (width == 4)
             kymo_store_u32(to, (uint32_t)value[i]);

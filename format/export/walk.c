@@ -23,6 +23,7 @@ struct kymo_walk {
     int is_pipe;
     struct kymo_walltime wall;
     struct kymo_export_rows rows;
+    uint8_t *want; /* [n_columns] of the schema at hand */
     int ts, is_passed, n_bound, n_begun;
     struct kymo_err misfit;
     uint32_t pick[KYMO_CHUNK_ROWS_MAX];
@@ -114,6 +115,15 @@ static kymo_status resolve_fields(struct kymo_walk *w, const struct kymo_schema 
     return KYMO_OK;
 }
 
+/* Chunks outside of these times need not be read. A pipe brings its clock among them, and has no
+ * seek to save. */
+static void ask_time(const struct kymo_walk *w)
+{
+    const uint64_t start = w->rows.fields.start_ns, room = UINT64_MAX - start;
+    kymo_reader_time(w->reader, start + (w->ask->since_ns < room ? w->ask->since_ns : room),
+                     start + (w->ask->until_ns < room ? w->ask->until_ns : room));
+}
+
 static kymo_status begin_schema(struct kymo_walk *w, const struct kymo_schema *s,
                                 struct kymo_err *err)
 {
@@ -122,6 +132,11 @@ static kymo_status begin_schema(struct kymo_walk *w, const struct kymo_schema *s
     w->rows.fields = (struct kymo_fields){
         .names = w->names, .wall = &w->wall, .start_ns = kymo_reader_start_ns(w->reader)};
     w->ts = kymo_schema_ts(s);
+    w->want = KYMO_NEW(&w->arena, uint8_t, s->n_columns);
+    if (!w->want)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a schema");
+    if (!w->is_pipe && w->rows.fields.start_ns)
+        ask_time(w);
     KYMO_TRY(bind_filter(w, s, err));
     if (w->is_passed)
         return KYMO_OK;
@@ -145,19 +160,65 @@ static int in_time(const struct kymo_walk *w, const struct kymo_batch *b, uint32
     return since >= w->ask->since_ns && since <= w->ask->until_ns;
 }
 
-static kymo_status put_batch(struct kymo_walk *w, const struct kymo_batch *b,
+/* Tasks and keys are few: they are asked first. */
+static void keep_few(const struct kymo_schema *s, uint8_t *want)
+{
+    for (uint32_t i = 0; i < s->n_columns; i++)
+        if (s->column[i].order != KYMO_ORDER_TASK && s->column[i].order != KYMO_ORDER_KEY)
+            want[i] = 0;
+}
+
+/* What the filter looks at, first of tasks and keys, then of rows. any out: 0: no row passes. */
+static kymo_status ask_filter(struct kymo_walk *w, const struct kymo_batch *b, int *any,
+                              struct kymo_err *err)
+{
+    for (int few = 1; few >= 0 && *any; few--) {
+        memset(w->want, 0, b->schema->n_columns);
+        kymo_filter_need(w->filter, w->want);
+        if (few)
+            keep_few(b->schema, w->want);
+        KYMO_TRY(kymo_reader_more(w->reader, w->want, err));
+        KYMO_TRY(kymo_filter_begin(w->filter, b, err));
+        *any = kymo_filter_may_match(w->filter);
+    }
+    return KYMO_OK;
+}
+
+/* Rows of the batch that are wanted into pick. */
+static kymo_status pick_rows(struct kymo_walk *w, const struct kymo_batch *b, uint32_t *n,
                              struct kymo_err *err)
 {
     const int by_time = w->ts >= 0 && cuts_time(w);
-    uint32_t n = 0;
+    int any = 1;
+    *n = 0;
     if (w->filter)
-        KYMO_TRY(kymo_filter_begin(w->filter, b, err));
-    for (uint32_t i = 0; i < b->n_rows; i++) {
-        w->pick[n] = i;
-        n += (!by_time || in_time(w, b, i)) && (!w->filter || kymo_filter_match(w->filter, i));
+        KYMO_TRY(ask_filter(w, b, &any, err));
+    if (!any)
+        return KYMO_OK;
+    memset(w->want, 0, b->schema->n_columns);
+    if (by_time) {
+        w->want[w->ts] = 1;
+        KYMO_TRY(kymo_reader_more(w->reader, w->want, err));
     }
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        w->pick[*n] = i;
+        *n += (!by_time || in_time(w, b, i)) && (!w->filter || kymo_filter_match(w->filter, i));
+    }
+    return KYMO_OK;
+}
+
+static kymo_status put_batch(struct kymo_walk *w, const struct kymo_batch *b,
+                             struct kymo_err *err)
+{
+    uint32_t n;
+    KYMO_TRY(pick_rows(w, b, &n, err));
+    if (!n)
+        return KYMO_OK;
+    memset(w->want, 0, b->schema->n_columns);
+    kymo_fields_need(&w->rows.fields, w->want);
+    KYMO_TRY(kymo_reader_more(w->reader, w->want, err));
     w->n_rows += n;
-    return n ? w->sink->put(w->sink->self, &w->rows, b, w->pick, n, err) : KYMO_OK;
+    return w->sink->put(w->sink->self, &w->rows, b, w->pick, n, err);
 }
 
 /* -------- files -------- */
@@ -190,19 +251,16 @@ static kymo_status ask_tables(struct kymo_walk *w, struct kymo_err *err)
     return kymo_reader_select(w->reader, name, n, err);
 }
 
+/* Columns are decoded when a chunk's rows are wanted; but for the tables that are learned from. */
 static kymo_status ask_columns(struct kymo_walk *w, struct kymo_err *err)
 {
-    static const char *const under[] = {"ts", "arch", "nr", "ret"};
-    const char *name[KYMO_EXPORT_COLUMNS_MAX + KYMO_COUNT_OF(under)];
-    const size_t n = w->ask->n_columns;
-    if (!n || w->filter)
-        return KYMO_OK;
-    memcpy(name, w->ask->column, n * sizeof(name[0]));
-    memcpy(name + n, under, sizeof(under));
-    for (size_t i = 0; i < w->ask->n_tables; i++)
-        KYMO_TRY(kymo_reader_columns(w->reader, w->ask->table[i], name,
-                                     n + KYMO_COUNT_OF(under), err));
-    return KYMO_OK;
+    static const char *const name[] = {"arch", "nr", "name"};
+    static const char *const clock[] = {"ts", "boot", "real"};
+    kymo_reader_lazy(w->reader);
+    KYMO_TRY(kymo_reader_columns(w->reader, KYMO_TABLE_SYSNAME.table, name, KYMO_COUNT_OF(name),
+                                 err));
+    return kymo_reader_columns(w->reader, KYMO_TABLE_CLOCK.table, clock, KYMO_COUNT_OF(clock),
+                               err);
 }
 
 /* A table that was announced and asked for, but has no rows, is an empty table. */
