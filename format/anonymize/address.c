@@ -113,43 +113,75 @@ static int starts(const char *s, size_t n, const char *with)
     return n >= k && !memcmp(s, with, k);
 }
 
-/* "a.b.c.d:port", behind inet: */
-static int put_inet(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
+/* s[n] as a C string, which inet_pton wants; 0: too long for an address, or with a NUL inside. */
+static int copy_host(char host[HOST_BYTES_MAX], const char *s, size_t n)
+{
+    if (n >= HOST_BYTES_MAX || memchr(s, 0, n))
+        return 0;
+    memcpy(host, s, n);
+    host[n] = 0;
+    return 1;
+}
+
+static int put_ip4(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
 {
     char host[HOST_BYTES_MAX];
     struct in_addr a;
-    const char *colon = memchr(s, ':', n);
-    const size_t len = colon ? (size_t)(colon - s) : 0;
-    if (!colon || len >= sizeof(host) || !is_port(colon + 1, n - len - 1))
-        return 0;
-    memcpy(host, s, len);
-    host[len] = 0;
-    if (strlen(host) != len || inet_pton(AF_INET, host, &a) != 1)
+    if (!copy_host(host, s, n) || inet_pton(AF_INET, host, &a) != 1)
         return 0;
     const uint32_t v = kymo_mask_ip4(m, ntohl(a.s_addr));
-    kymo_buf_printf(out, "inet:%u.%u.%u.%u%.*s", v >> 24, v >> 16 & 255, v >> 8 & 255, v & 255,
-                    (int)(n - len), colon);
+    kymo_buf_printf(out, "%u.%u.%u.%u", v >> 24, v >> 16 & 255, v >> 8 & 255, v & 255);
+    return 1;
+}
+
+static int put_ip6(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
+{
+    char host[HOST_BYTES_MAX];
+    uint8_t in[16], masked[16];
+    if (!copy_host(host, s, n) || inet_pton(AF_INET6, host, in) != 1)
+        return 0;
+    kymo_mask_ip6(m, in, masked);
+    if (!inet_ntop(AF_INET6, masked, host, sizeof(host)))
+        return 0;
+    kymo_buf_put(out, host, strlen(host));
+    return 1;
+}
+
+void kymo_mask_host(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
+{
+    if (!n || (!put_ip4(m, out, s, n) && !put_ip6(m, out, s, n)))
+        kymo_mask_word(m, out, s, n);
+}
+
+/* "a.b.c.d:port", behind inet: */
+static int put_inet(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
+{
+    const char *colon = memchr(s, ':', n);
+    const size_t len = colon ? (size_t)(colon - s) : 0, from = out->n;
+    if (!colon || !is_port(colon + 1, n - len - 1))
+        return 0;
+    kymo_buf_put(out, "inet:", 5);
+    if (!put_ip4(m, out, s, len)) {
+        out->n = from;
+        return 0;
+    }
+    kymo_buf_put(out, colon, n - len);
     return 1;
 }
 
 /* "[a:b::c]:port", behind inet6: */
 static int put_inet6(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
 {
-    char host[HOST_BYTES_MAX];
-    uint8_t in[16], masked[16];
     const char *end = n && s[0] == '[' ? memchr(s, ']', n) : NULL;
-    const size_t len = end ? (size_t)(end - s) - 1 : 0;
-    if (!end || len >= sizeof(host) || n - len - 2 < 2 || end[1] != ':' ||
-        !is_port(end + 2, n - len - 3))
+    const size_t len = end ? (size_t)(end - s) - 1 : 0, from = out->n;
+    if (!end || n - len - 2 < 2 || end[1] != ':' || !is_port(end + 2, n - len - 3))
         return 0;
-    memcpy(host, s + 1, len);
-    host[len] = 0;
-    if (strlen(host) != len || inet_pton(AF_INET6, host, in) != 1)
+    kymo_buf_put(out, "inet6:[", 7);
+    if (!put_ip6(m, out, s + 1, len)) {
+        out->n = from;
         return 0;
-    kymo_mask_ip6(m, in, masked);
-    if (!inet_ntop(AF_INET6, masked, host, sizeof(host)))
-        return 0;
-    kymo_buf_printf(out, "inet6:[%s]%.*s", host, (int)(n - len - 2), end + 1);
+    }
+    kymo_buf_put(out, end, n - len - 1);
     return 1;
 }
 

@@ -179,7 +179,7 @@ static void put_run(const struct kymo_mask *m, struct kymo_buf *out, const char 
     if (n && memchr(s, '/', n))
         kymo_mask_path(m, out, s, n);
     else if (!n || !put_quad(m, out, s, n))
-        kymo_mask_word(m, out, s, n);
+        kymo_mask_host(m, out, s, n);
 }
 
 void kymo_mask_text(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)

@@ -8,7 +8,7 @@
  *   address   prefix by prefix, so that neighbours stay neighbours; loopback, private and
  *             multicast ranges stay what they are; ports stay
  *   text      runs of bytes between blanks, quotes and = , ; ( ) | < > &, each as what it looks
- *             like: a path, an IPv4 address, else a word; leading dashes stay
+ *             like: a path, an address, else a word; leading dashes stay
  *   user id   another number of 32 bits, one to one; 0, 65534 and -1 stay
  *   pointer   its place in its page, and a page that stands for its own
  */
@@ -39,6 +39,8 @@ void kymo_mask_text(const struct kymo_mask *m, struct kymo_buf *out, const char 
 /* "inet:10.0.0.7:6379", "inet6:[::1]:80", "unix:/run/x", "unix:@x", "netlink:1", "family:17" */
 void kymo_mask_address(const struct kymo_mask *m, struct kymo_buf *out, const char *s,
                        size_t n);
+/* "10.0.0.7", "2001:db8::1"; what is neither is a word */
+void kymo_mask_host(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n);
 
 uint32_t kymo_mask_ip4(const struct kymo_mask *m, uint32_t address);
 void kymo_mask_ip6(const struct kymo_mask *m, const uint8_t address[16], uint8_t out[16]);

@@ -11,7 +11,8 @@ enum kymo_treat {
     KYMO_TREAT_WORD,
     KYMO_TREAT_PATH,
     KYMO_TREAT_TEXT,
-    KYMO_TREAT_ADDRESS,
+    KYMO_TREAT_ADDRESS, /* with family and port */
+    KYMO_TREAT_HOST,    /* without */
     KYMO_TREAT_TERM,    /* the recorder's own vocabulary is kept, all else is a word */
     KYMO_TREAT_CALL,    /* names of system calls that this program knows are kept */
     KYMO_TREAT_VERSION, /* leading digits and dots are kept, what follows is a word */

@@ -165,6 +165,9 @@ static void mask_text(struct kymo_rewrite *w, enum kymo_treat treat, const char 
     case KYMO_TREAT_ADDRESS:
         kymo_mask_address(w->mask, out, s, n);
         break;
+    case KYMO_TREAT_HOST:
+        kymo_mask_host(w->mask, out, s, n);
+        break;
     case KYMO_TREAT_TERM:
         if (kymo_is_term(s, n))
             kymo_buf_put(out, s, n);

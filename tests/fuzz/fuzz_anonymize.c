@@ -57,5 +57,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try(&m, kymo_mask_path, data + 1, size - 1);
     try(&m, kymo_mask_text, data + 1, size - 1);
     try(&m, kymo_mask_address, data + 1, size - 1);
+    try(&m, kymo_mask_host, data + 1, size - 1);
     return 0;
 }

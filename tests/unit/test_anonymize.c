@@ -302,6 +302,31 @@ static void addresses_read_as_what_they_are(void **state)
     }
 }
 
+static void hosts_stand_without_a_port(void **state)
+{
+    (void)state;
+    char *four = masked(kymo_mask_host, "10.1.2.3"), *five = masked(kymo_mask_host, "10.1.2.4");
+    char *bound = masked(kymo_mask_address, "inet:10.1.2.3:80"), expected[64];
+    (void)snprintf(expected, sizeof(expected), "inet:%s:80", four);
+    assert_string_equal(bound, expected);
+    assert_string_not_equal(four, five);
+    assert_memory_equal(four, five, (size_t)(strrchr(four, '.') - four));
+    expect(kymo_mask_host, "::1", "::1");
+    expect(kymo_mask_host, "127.0.0.1", "127.0.0.1");
+    expect(kymo_mask_host, "", "");
+    char *word = masked(kymo_mask_word, "02:00:5e:00:53:01");
+    expect(kymo_mask_host, "02:00:5e:00:53:01", word);
+    free(word);
+    word = masked(kymo_mask_host, "2001:db8::1");
+    (void)snprintf(expected, sizeof(expected), "-%s '%s'", word, four);
+    expect(kymo_mask_text, "-2001:db8::1 '10.1.2.3'", expected);
+    assert_null(strstr(word, "db8"));
+    free(word);
+    free(four);
+    free(five);
+    free(bound);
+}
+
 static void ip6_keeps_prefixes_and_ranges(void **state)
 {
     (void)state;
@@ -435,6 +460,7 @@ int main(void)
         cmocka_unit_test(addresses_with_a_common_prefix_keep_it_to_the_bit),
         cmocka_unit_test(ranges_that_mean_something_stay_where_they_are),
         cmocka_unit_test(addresses_read_as_what_they_are),
+        cmocka_unit_test(hosts_stand_without_a_port),
         cmocka_unit_test(ip6_keeps_prefixes_and_ranges),
         cmocka_unit_test(user_ids_change_one_to_one),
         cmocka_unit_test(pointers_keep_their_place_in_a_page_that_stands_for_theirs),
