@@ -199,7 +199,7 @@ same_as_csv() { # PARQUET TABLE FILE...
     got() { sed -n "s|^$1 ||p" got; }
     [ "$(got slices)" = "$(grep -c '"dur"' rows)" ]
     [ "$(got 'instants syscall')" = "$(grep -vc '"dur"' rows)" ]
-    [ "$(got 'slice ns')" = "$(sed -n 's/.*"dur":\([0-9]*\).*/\1/p' rows | paste -sd+ | bc)" ]
+    [ "$(got 'slice ns')" = "$(sed -n 's/.*"dur":\([0-9]*\).*/\1/p' rows | paste -sd+ | { read -r sum; echo $((sum)); })" ]
     for call in read openat epoll_wait fdatasync; do
         [ "$(got "call $call")" = "$(grep -c "\"syscall\":\"$call\"" rows)" ]
     done
