@@ -50,8 +50,8 @@ struct info {
     size_t n_marks, n_marks_all;
     struct pair context[CONTEXT_MAX];
     size_t n_context;
-    uint64_t ts_min_ns, ts_max_ns; /* over all chunks that have times */
-    int has_times, has_clock;
+    uint64_t ts_min_ns, ts_max_ns; /* over all chunks that have times, side books last */
+    int has_times, has_main_times, has_clock;
     uint64_t clock_ts_ns, clock_real_ns; /* first anchor */
     uint64_t cost_cpu_ns, cost_rss_bytes, cost_ts_ns;
     double cost_fill;
@@ -204,6 +204,29 @@ static kymo_status find_table(struct info *f, const char *name, struct table **o
     return KYMO_OK;
 }
 
+/* A capture that was cut out of another keeps books from before its time. */
+static int is_side_book(const char *table)
+{
+    static const char *const side[] = {"context", "clock", "cgroup", "mark"};
+    for (size_t i = 0; i < sizeof(side) / sizeof(side[0]); i++)
+        if (!strcmp(table, side[i]))
+            return 1;
+    return 0;
+}
+
+static void take_times(struct info *f, const struct kymo_chunk_header *h, int is_side)
+{
+    if (!h->ts_max_ns || (is_side && f->has_main_times))
+        return;
+    const int is_first = !f->has_times || (!is_side && !f->has_main_times);
+    if (is_first || h->ts_min_ns < f->ts_min_ns)
+        f->ts_min_ns = h->ts_min_ns;
+    if (is_first || h->ts_max_ns > f->ts_max_ns)
+        f->ts_max_ns = h->ts_max_ns;
+    f->has_times = 1;
+    f->has_main_times |= !is_side;
+}
+
 static kymo_status take_chunk(struct info *f, const struct kymo_chunk_header *h,
                               const char *table, struct kymo_err *err)
 {
@@ -216,13 +239,7 @@ static kymo_status take_chunk(struct info *f, const struct kymo_chunk_header *h,
     t->rows += h->n_rows;
     t->chunks++;
     t->bytes += KYMO_CHUNK_HEADER_BYTES + h->body_bytes;
-    if (!h->ts_max_ns)
-        return KYMO_OK;
-    if (!f->has_times || h->ts_min_ns < f->ts_min_ns)
-        f->ts_min_ns = h->ts_min_ns;
-    if (h->ts_max_ns > f->ts_max_ns)
-        f->ts_max_ns = h->ts_max_ns;
-    f->has_times = 1;
+    take_times(f, h, is_side_book(table));
     return KYMO_OK;
 }
 

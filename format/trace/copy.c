@@ -26,7 +26,8 @@ struct group {
 
 struct kymo_copy {
     struct kymo_rows *to;
-    const struct kymo_batch *from;
+    const struct kymo_batch *from;       /* not looked into by _clear: it may be gone by then */
+    uint32_t n_strings, n_tasks, n_keys; /* of it */
     const struct kymo_schema
         *mapped;          /* what `source` is about, and its hash: a schema of another */
     uint64_t mapped_hash; /* reader may come to lie where this one lay */
@@ -117,12 +118,11 @@ void kymo_copy_close(struct kymo_copy *c)
 /* What the batch's numbers are in the target: nothing is known. */
 static void forget_batch(struct kymo_copy *c)
 {
-    if (!c->from)
-        return;
-    memset(c->string, 0, c->from->str.n * sizeof(*c->string));
-    for (uint32_t i = 0; i < c->from->n_tasks; i++)
+    if (c->n_strings)
+        memset(c->string, 0, c->n_strings * sizeof(*c->string));
+    for (uint32_t i = 0; i < c->n_tasks; i++)
         c->task.memo[i] = NONE;
-    for (uint32_t i = 0; i < c->from->n_keys; i++)
+    for (uint32_t i = 0; i < c->n_keys; i++)
         c->key.memo[i] = NONE;
 }
 
@@ -210,7 +210,7 @@ static int grow(uint32_t **p, uint32_t *cap, uint32_t n)
 kymo_status kymo_copy_begin(struct kymo_copy *c, const struct kymo_batch *from,
                             struct kymo_err *err)
 {
-    c->from = NULL;
+    c->n_strings = c->n_tasks = c->n_keys = 0;
     KYMO_TRY(map_columns(c, from->schema, err));
     if (c->to->task && !from->task)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "table %s: its rows have no tasks",
@@ -220,6 +220,9 @@ kymo_status kymo_copy_begin(struct kymo_copy *c, const struct kymo_batch *from,
         !grow(&c->key.memo, &c->key.cap_memo, from->n_keys))
         return no_memory(err);
     c->from = from;
+    c->n_strings = from->str.n;
+    c->n_tasks = from->n_tasks;
+    c->n_keys = from->n_keys;
     forget_batch(c);
     return KYMO_OK;
 }

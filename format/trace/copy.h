@@ -27,7 +27,7 @@ KYMO_MUST_USE kymo_status kymo_copy_constant(struct kymo_copy *c, uint32_t colum
                                              const char *text, struct kymo_err *err);
 
 /*
- * The batch that rows are copied from, borrowed until the next one. Columns are matched by name;
+ * The batch that rows are copied from, borrowed by kymo_copy_rows(). Columns are matched by name;
  * what the batch has not (or has not decoded) is null or 0, what the target has not is left out.
  *
  * errors  EUSAGE: a column of the same name with another type, or with an order or null cells that
