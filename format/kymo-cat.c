@@ -42,6 +42,7 @@ struct cat {
     struct kymo_fields fields;
     uint8_t *want; /* [n_columns] */
     int ts;        /* column, or -1 */
+    int host;      /* the same, of a capture of several hosts */
     int is_passed; /* the filter is not about this table */
     int n_bound;   /* tables that the filter is about */
     struct kymo_err misfit;
@@ -230,6 +231,10 @@ static void print_syscall(const struct cat *c, const struct kymo_batch *b, uint3
     const struct kymo_sysinfo *info = name ? kymo_sysinfo_by_name(name) : NULL;
     print_time(kymo_batch_u64(b, KYMO_SYSCALL_TS, row), c->fields.start_ns);
     putchar(' ');
+    if (c->host >= 0) {
+        print_text(b, (uint32_t)c->host, row);
+        putchar(' ');
+    }
     print_text(b, KYMO_SYSCALL_COMM, row);
     printf("[%" PRIu64 "] ", kymo_batch_u64(b, KYMO_SYSCALL_TID, row));
     if (name)
@@ -286,10 +291,19 @@ static void print_other(const struct cat *c, const struct kymo_batch *b, uint32_
     putchar('\n');
 }
 
-/* A syscall table whose columns stand where this program's do; others print as any table. */
+/* A syscall table whose columns stand where this program's do, whatever follows them; others print as
+ * any table. */
 static int is_own_syscall(const struct kymo_schema *s)
 {
-    return kymo_schema_same_columns(s, &KYMO_TABLE_SYSCALL);
+    const struct kymo_schema *own = &KYMO_TABLE_SYSCALL;
+    if (strcmp(s->table, own->table) != 0 || s->n_columns < own->n_columns)
+        return 0;
+    for (uint32_t c = 0; c < own->n_columns; c++)
+        if (strcmp(s->column[c].name, own->column[c].name) != 0 ||
+            s->column[c].type != own->column[c].type ||
+            s->column[c].order != own->column[c].order)
+            return 0;
+    return 1;
 }
 
 /* -------- rows -------- */
@@ -366,6 +380,9 @@ static kymo_status resolve(struct cat *c, const struct kymo_schema *s, struct ky
     if (!c->want)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a schema");
     ask_time(c);
+    c->host = kymo_schema_column(s, "host");
+    if (c->host >= 0 && s->column[c->host].type != KYMO_T_STR)
+        c->host = -1;
     KYMO_TRY(bind_filter(c, s, err));
     if (c->is_passed)
         return KYMO_OK;

@@ -100,11 +100,11 @@ static int report(const struct opts *o, const struct kymo_salvage_result *r)
 
 /* -------- run -------- */
 
-static kymo_status write_whole(const struct opts *o, int in, int out, const char **at,
+static kymo_status write_whole(struct opts *o, int in, int out, const char **at,
                                struct kymo_salvage_result *r, struct kymo_err *err)
 {
     const struct kymo_salvage_opts how = {
-        .memory_bytes = (size_t)o->memory_bytes, .lost = say_lost, .ctx = (void *)(uintptr_t)o};
+        .memory_bytes = (size_t)o->memory_bytes, .lost = say_lost, .ctx = o};
     struct kymo_writer *w;
     KYMO_TRY(kymo_writer_open(&w, out, o->out, (int)o->level, err));
     *at = o->in;
@@ -115,7 +115,7 @@ static kymo_status write_whole(const struct opts *o, int in, int out, const char
     return s;
 }
 
-static kymo_status run(const struct opts *o, const char **at, struct kymo_salvage_result *r,
+static kymo_status run(struct opts *o, const char **at, struct kymo_salvage_result *r,
                        struct kymo_err *err)
 {
     struct kymo_out out;

@@ -233,12 +233,80 @@ static void round_times(const struct kymo_gather *g, struct table *t)
     }
 }
 
+/* The rows of a table by time, those of one time as they came: a place each, then a pass a column. */
+struct place {
+    uint64_t ts;
+    uint32_t row;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct place *p = a, *q = b;
+    return p->ts != q->ts ? (p->ts > q->ts) - (p->ts < q->ts)
+                          : (p->row > q->row) - (p->row < q->row);
+}
+
+static void move_lanes(struct kymo_rows *r, const struct place *place, void *scratch)
+{
+    const uint32_t n = r->n_rows;
+    uint64_t *lane = scratch;
+    uint32_t *task = scratch;
+    uint16_t *key = scratch;
+    uint8_t *present = scratch;
+    for (uint32_t c = 0; c < r->schema->n_columns; c++) {
+        const uint8_t order = r->schema->column[c].order;
+        if (order == KYMO_ORDER_TASK || order == KYMO_ORDER_KEY)
+            continue;
+        for (uint32_t i = 0; i < n; i++)
+            lane[i] = r->lane[c][place[i].row];
+        memcpy(r->lane[c], lane, n * sizeof(*lane));
+        for (uint32_t i = 0; r->present[c] && i < n; i++)
+            present[i] = r->present[c][place[i].row];
+        if (r->present[c])
+            memcpy(r->present[c], present, n);
+    }
+    if (!r->task)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        task[i] = r->task[place[i].row];
+    memcpy(r->task, task, n * sizeof(*task));
+    for (uint32_t i = 0; i < n; i++)
+        key[i] = r->key[place[i].row];
+    memcpy(r->key, key, n * sizeof(*key));
+}
+
+static kymo_status sort_rows(const struct kymo_gather *g, struct table *t, struct kymo_err *err)
+{
+    const uint32_t n = t->rows->n_rows;
+    uint32_t falls = 0;
+    if (!g->o.sort || t->ts < 0)
+        return KYMO_OK;
+    const uint64_t *ts = t->rows->lane[t->ts];
+    for (uint32_t i = 1; i < n && !falls; i++)
+        falls = ts[i] < ts[i - 1];
+    if (!falls)
+        return KYMO_OK;
+    struct place *place = malloc(n * sizeof(*place));
+    void *scratch = malloc(n * sizeof(uint64_t));
+    for (uint32_t i = 0; place && i < n; i++)
+        place[i] = (struct place){ts[i], i};
+    if (place && scratch) {
+        qsort(place, n, sizeof(*place), by_time);
+        move_lanes(t->rows, place, scratch);
+    }
+    const int sorted = place && scratch;
+    free(place);
+    free(scratch);
+    return sorted ? KYMO_OK : no_memory(err);
+}
+
 static kymo_status put_table(struct kymo_gather *g, struct table *t, uint64_t sealed_ns,
                              struct kymo_err *err)
 {
     if (!t->rows->n_rows)
         return KYMO_OK;
     round_times(g, t);
+    KYMO_TRY(sort_rows(g, t, err));
     const struct kymo_batch b = kymo_rows_view(t->rows);
     const int seals = sealed_ns && t->ts >= 0 && b.ts_max_ns <= sealed_ns;
     KYMO_TRY(kymo_writer_put(g->w, &b, seals ? KYMO_CHUNK_SEAL : 0, err));
@@ -295,14 +363,14 @@ kymo_status kymo_gather_flush(struct kymo_gather *g, uint64_t sealed_ns, int for
 
 /* -------- rows -------- */
 
-static void shift(struct table *t, uint32_t from, uint64_t shift_ns)
+static void map_times(struct table *t, uint32_t from, struct kymo_clockmap *map)
 {
-    for (uint32_t i = from; t->ts >= 0 && shift_ns && i < t->rows->n_rows; i++)
-        t->rows->lane[t->ts][i] += shift_ns;
+    for (uint32_t i = from; map && t->ts >= 0 && i < t->rows->n_rows; i++)
+        t->rows->lane[t->ts][i] = kymo_clockmap_apply(map, t->rows->lane[t->ts][i]);
 }
 
 kymo_status kymo_gather_rows(struct kymo_gather *g, const struct kymo_batch *b,
-                             const uint32_t *row, uint32_t n, uint64_t shift_ns,
+                             const uint32_t *row, uint32_t n, struct kymo_clockmap *map,
                              struct kymo_err *err)
 {
     struct table *t;
@@ -314,7 +382,7 @@ kymo_status kymo_gather_rows(struct kymo_gather *g, const struct kymo_batch *b,
     for (uint32_t at = 0, k; at < n; at += k) {
         const uint32_t from = t->rows->n_rows;
         KYMO_TRY(kymo_copy_rows(t->copy, list + at, n - at, &k, err));
-        shift(t, from, shift_ns);
+        map_times(t, from, map);
         if (at + k == n)
             break;
         KYMO_TRY(put_table(g, t, 0, err));

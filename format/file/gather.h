@@ -9,6 +9,7 @@
 #ifndef KYMO_FILE_GATHER_H
 #define KYMO_FILE_GATHER_H
 
+#include "format/file/clockmap.h"
 #include "format/trace/batch.h"
 #include "format/trace/writer.h"
 
@@ -17,6 +18,7 @@ struct kymo_gather; /* owned: _open, _close */
 struct kymo_gather_opts {
     int archive;           /* fill chunks across flushes that do not insist */
     int with_host;         /* tables get a column `host`, unless they have one */
+    int sort;              /* rows of a chunk by ts: they come in runs of several inputs */
     uint64_t time_unit_ns; /* round ts down and dur to the nearest multiple; 0, 1: exact */
 };
 
@@ -28,12 +30,12 @@ void kymo_gather_close(struct kymo_gather *g);
 KYMO_MUST_USE kymo_status kymo_gather_host(struct kymo_gather *g, const char *host,
                                            struct kymo_err *err);
 /*
- * Take row[n] of a batch; NULL: all of its rows. shift_ns is added to ts (modulo 2^64). A chunk that
- * gets full is written.
+ * Take row[n] of a batch; NULL: its first n. map, where there is one, puts ts on another axis. A chunk
+ * that gets full is written.
  */
 KYMO_MUST_USE kymo_status kymo_gather_rows(struct kymo_gather *g, const struct kymo_batch *b,
-                                           const uint32_t *row, uint32_t n, uint64_t shift_ns,
-                                           struct kymo_err *err);
+                                           const uint32_t *row, uint32_t n,
+                                           struct kymo_clockmap *map, struct kymo_err *err);
 /* A table without rows is still a table. */
 KYMO_MUST_USE kymo_status kymo_gather_declare(struct kymo_gather *g,
                                               const struct kymo_schema *s,

@@ -286,7 +286,7 @@ kymo_status kymo_held_write_clock(struct kymo_held *h, struct kymo_gather *g,
     if (!h->clock.rows)
         return KYMO_OK;
     const struct kymo_batch b = kymo_rows_view(h->clock.rows);
-    return kymo_gather_rows(g, &b, NULL, b.n_rows, 0, err);
+    return kymo_gather_rows(g, &b, NULL, b.n_rows, NULL, err);
 }
 
 kymo_status kymo_held_write_marks(struct kymo_held *h, struct kymo_gather *g,
@@ -300,7 +300,7 @@ kymo_status kymo_held_write_marks(struct kymo_held *h, struct kymo_gather *g,
     const struct kymo_batch b = kymo_rows_view(h->mark.rows);
     for (uint32_t i = 0; i < b.n_rows; i++)
         if (!h->is_closed[i])
-            KYMO_TRY(kymo_gather_rows(g, &b, &i, 1, 0, err));
+            KYMO_TRY(kymo_gather_rows(g, &b, &i, 1, NULL, err));
     return KYMO_OK;
 }
 
@@ -310,7 +310,7 @@ kymo_status kymo_held_write(struct kymo_held *h, struct kymo_gather *g, uint64_t
     for (uint32_t i = 0; i < h->said->n_rows; i++)
         kymo_rows_set(h->said, KYMO_CONTEXT_TS, i, ts_ns);
     const struct kymo_batch said = kymo_rows_view(h->said);
-    KYMO_TRY(kymo_gather_rows(g, &said, NULL, said.n_rows, 0, err));
+    KYMO_TRY(kymo_gather_rows(g, &said, NULL, said.n_rows, NULL, err));
     KYMO_TRY(kymo_held_write_clock(h, g, err));
     return kymo_held_write_marks(h, g, err);
 }

@@ -302,7 +302,7 @@ static kymo_status write_cgroup(struct kymo_people *p, struct cgroup *c, uint64_
     KYMO_TRY(put_text(r, KYMO_CGROUP_PATH, c->path, strlen(c->path), err));
     const struct kymo_batch b = kymo_rows_view(r);
     c->is_written = 1;
-    return kymo_gather_rows(p->g, &b, NULL, 1, 0, err);
+    return kymo_gather_rows(p->g, &b, NULL, 1, NULL, err);
 }
 
 kymo_status kymo_people_learn_cgroups(struct kymo_people *p, const struct kymo_batch *b,
@@ -362,7 +362,7 @@ static kymo_status write_person(struct kymo_people *p, struct person *who, uint6
                           who->text[i] ? who->text[i] : "", who->bytes[i], err));
     const struct kymo_batch b = kymo_rows_view(r);
     who->is_written = 1;
-    return kymo_gather_rows(p->g, &b, NULL, 1, 0, err);
+    return kymo_gather_rows(p->g, &b, NULL, 1, NULL, err);
 }
 
 kymo_status kymo_people_need(struct kymo_people *p, uint64_t pid, uint64_t start_ns,

@@ -13,6 +13,8 @@
 
 #define MEMORY_BYTES_DEFAULT ((size_t)256 << 20)
 #define SCHEMAS_BYTES ((size_t)64 << 20)
+#define IN_VAIN_BYTES ((uint64_t)1 << 30)
+#define IN_VAIN_TIMES 64u
 
 struct known {
     uint64_t hash;
@@ -30,6 +32,7 @@ struct salvage {
     size_t n_known;
     int looked_ahead;
     uint64_t ts_max_ns;
+    uint64_t in_vain;      /* bytes of bodies that were no good */
     struct kymo_lost lost; /* the stretch at hand; from == to: none */
     char why[KYMO_ERR_BYTES_MAX];
     struct kymo_salvage_result r;
@@ -300,13 +303,17 @@ static kymo_status lose_chunk(struct salvage *s, const struct kymo_chunk_header 
     struct kymo_chunk_header next;
     size_t with_next;
     KYMO_TRY(kymo_window_need(&s->in, n + KYMO_CHUNK_HEADER_BYTES, &with_next, err));
+    /* Headers that lie, each with a body to be hashed in vain, would cost the square of the file: past a
+     * bound their bodies are believed to be there, and skipped. */
+    s->in_vain += n;
+    const int is_costly = s->in_vain > IN_VAIN_BYTES && s->in_vain / IN_VAIN_TIMES > s->in.at;
     const int follows =
         with_next >= n + KYMO_CHUNK_HEADER_BYTES &&
         !kymo_chunk_header_decode(&next, kymo_window_bytes(&s->in) + n, s->in.at + n, NULL);
-    if (have < n || (!follows && with_next != n))
+    if ((have < n || (!follows && with_next != n)) && !is_costly)
         return lose_to_next(s, rows, why, err);
-    lose(s, n, rows, why);
-    kymo_window_skip(&s->in, n);
+    lose(s, have < n ? have : n, rows, why);
+    kymo_window_skip(&s->in, have < n ? have : n);
     return KYMO_OK;
 }
 

@@ -152,7 +152,7 @@ static kymo_status take_events(struct slice *s, const struct kymo_batch *b,
         KYMO_TRY(need_people(s, b, row, n, err));
     if (whole && kymo_gather_can_pass(s->g))
         return kymo_gather_pass(s->g, b, err);
-    return kymo_gather_rows(s->g, b, row, n, 0, err);
+    return kymo_gather_rows(s->g, b, row, n, NULL, err);
 }
 
 /* A chunk that was not decoded: of another time, or of a table that nobody asked for. */
@@ -215,7 +215,7 @@ static kymo_status take_processes(struct slice *s, const struct kymo_batch *b,
 {
     uint32_t n = 0;
     if (!s->choose.is_cut)
-        return kymo_gather_rows(s->g, b, NULL, b->n_rows, 0, err);
+        return kymo_gather_rows(s->g, b, NULL, b->n_rows, NULL, err);
     KYMO_TRY(kymo_choose_processes(&s->choose, b, s->mask, err));
     for (uint32_t i = 0; i < b->n_rows; i++) {
         int keep;
@@ -223,7 +223,7 @@ static kymo_status take_processes(struct slice *s, const struct kymo_batch *b,
         if (keep)
             s->choose.row[n++] = i;
     }
-    return kymo_gather_rows(s->g, b, s->choose.row, n, 0, err);
+    return kymo_gather_rows(s->g, b, s->choose.row, n, NULL, err);
 }
 
 /* -------- losses -------- */
@@ -249,7 +249,7 @@ static kymo_status take_losses(struct slice *s, const struct kymo_batch *b,
     struct kymo_rows *r;
     uint32_t n = 0;
     if (!s->choose.is_cut || ts < 0)
-        return kymo_gather_rows(s->g, b, NULL, b->n_rows, 0, err);
+        return kymo_gather_rows(s->g, b, NULL, b->n_rows, NULL, err);
     KYMO_TRY(kymo_held_losses(s->held, b, &r, err));
     uint64_t from = s->loss_ns;
     for (uint32_t i = 0; i < b->n_rows; i++) {
@@ -262,7 +262,7 @@ static kymo_status take_losses(struct slice *s, const struct kymo_batch *b,
     }
     kymo_ledger_settle(s->ledger, r, s->mask);
     const struct kymo_batch settled = kymo_rows_view(r);
-    return kymo_gather_rows(s->g, &settled, s->choose.row, n, 0, err);
+    return kymo_gather_rows(s->g, &settled, s->choose.row, n, NULL, err);
 }
 
 /* -------- the other books -------- */
@@ -276,7 +276,7 @@ static kymo_status take_in_time(struct slice *s, const struct kymo_batch *b,
     for (uint32_t i = 0; i < b->n_rows; i++)
         if (ts < 0 || kymo_choose_span(&s->choose, b->lane[ts][i]))
             s->choose.row[n++] = i;
-    return kymo_gather_rows(s->g, b, s->choose.row, n, 0, err);
+    return kymo_gather_rows(s->g, b, s->choose.row, n, NULL, err);
 }
 
 /* What came before the slice is held until it begins: the last anchor of the clock, open marks. */
@@ -299,21 +299,21 @@ static kymo_status take_context(struct slice *s, const struct kymo_batch *b,
     for (uint32_t i = 0; i < b->n_rows; i++)
         if (!s->choose.is_cut || kymo_held_is_new(s->held, b, i))
             s->choose.row[n++] = i;
-    return kymo_gather_rows(s->g, b, s->choose.row, n, 0, err);
+    return kymo_gather_rows(s->g, b, s->choose.row, n, NULL, err);
 }
 
 static kymo_status take_cgroups(struct slice *s, const struct kymo_batch *b,
                                 struct kymo_err *err)
 {
     if (!s->choose.is_cut)
-        return kymo_gather_rows(s->g, b, NULL, b->n_rows, 0, err);
+        return kymo_gather_rows(s->g, b, NULL, b->n_rows, NULL, err);
     return kymo_people_learn_cgroups(s->people, b, err);
 }
 
 static kymo_status take_names(struct slice *s, const struct kymo_batch *b, struct kymo_err *err)
 {
     KYMO_TRY(kymo_names_learn(s->names, b, err));
-    return kymo_gather_rows(s->g, b, NULL, b->n_rows, 0, err);
+    return kymo_gather_rows(s->g, b, NULL, b->n_rows, NULL, err);
 }
 
 static const struct book {
