@@ -21,6 +21,24 @@ losses() { # FILE SOURCE: seen stored filtered dropped
         '.loss[] | select(.source == $s) | "\(.seen) \(.stored) \(.filtered) \(.dropped_ring + .dropped_nested + .dropped_queue)"'
 }
 
+start() { # FILE: what times are told since
+    kymo cat --jsonl -t syscall -n 1 --columns ts,time "$1" | jq -r '.ts - .time'
+}
+
+mark() { # KIND NAME: its ns
+    kymo cat --jsonl -t mark --columns ts,kind,name prod.kymo | jq -r "select(.kind == \"$1\" and .name == \"$2\") | .ts"
+}
+
+turn() { # FILE BYTE: a byte becomes another
+    local was
+    was=$(od -An -tu1 -j "$2" -N 1 "$1")
+    printf "\\x$(printf %02x $((was ^ 255)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+clients() { # pids of redis-cli that were seen to begin, two of them
+    kymo cat -t process --jsonl --columns pid -f 'comm == redis-cli && kind == exec' prod.kymo | jq -r .pid | sort -u | head -n 2
+}
+
 tables='syscall process mark cgroup context clock loss cost sysname'
 
 @test "with nothing to cut every row of every table is there, also in an archive" {
@@ -44,18 +62,23 @@ tables='syscall process mark cgroup context clock loss cost sysname'
     [ "$stored" = "$(kymo cat -t syscall part.kymo | wc -l)" ]
     [ "$seen" = $((stored + filtered + dropped)) ]
     [ "$(kymo info --json part.kymo | jq -r '.context["slice.since_ns"], .context["slice.until_ns"]' | xargs)" = \
-        "8256532363524 8261832363524" ]
+        "$(($(start prod.kymo) + 10000000000)) $(($(start prod.kymo) + 15300000000))" ]
 }
 
 @test "who appears in a slice is told of, and who does not is not" {
-    kymo slice --since 10s --until 15.3s -w part.kymo prod.kymo
+    # from within one mark to within another
+    since=$(($(mark begin writes) + 1000000000 - $(start prod.kymo)))ns
+    until=$(($(mark begin storm) + 1000000000 - $(start prod.kymo)))ns
+    kymo slice --since $since --until $until -w part.kymo prod.kymo
     kymo cat -t syscall --jsonl --columns pid part.kymo | jq -r .pid | sort -u >appear
     kymo cat -t process --jsonl --columns pid,kind,exe part.kymo >known
     jq -r 'select(.kind != "exit") | .pid' known | sort -u | cmp - appear
-    [ "$(jq -r 'select(.kind == "snapshot" and .pid == 2421) | .exe' known)" = /usr/bin/redis-check-rdb ]
-    grep -q '"path":"/demo"' <(rows part.kymo cgroup)
+    kymo cat -t process --jsonl --columns pid,exe -f 'kind == snapshot' prod.kymo >before
+    [ "$(jq -c 'select(.kind == "snapshot") | {pid, exe}' known | grep -cFf before)" -ge 1 ]
+    [ "$(kymo cat -t cgroup --jsonl --columns path part.kymo)" = "$(kymo cat -t cgroup --jsonl --columns path prod.kymo)" ]
     # the anchor before the slice, and the one within
-    [ "$(rows part.kymo clock | wc -l)" = 2 ]
+    [ "$(rows part.kymo clock | wc -l)" -ge 1 ]
+    [ "$(rows part.kymo clock | head -n 1 | jq .ts)" -lt "$(start part.kymo)" ]
     # a mark begun before, still open; ended and begun within
     kymo cat -t mark --jsonl --columns kind,name part.kymo | jq -r '"\(.kind) \(.name)"' | xargs | grep -qx 'begin writes end writes begin storm'
 }
@@ -71,14 +94,16 @@ tables='syscall process mark cgroup context clock loss cost sysname'
 }
 
 @test "by process, name, cgroup and table" {
-    kymo slice -p 2468 -p 2457 -w p.kymo prod.kymo
-    cmp <(rows prod.kymo syscall -f 'pid == 2468 || pid == 2457') <(rows p.kymo syscall)
-    [ "$(kymo cat -t process --jsonl --columns pid p.kymo | jq .pid | sort -u | xargs)" = '2457 2468' ]
+    mapfile -t pid < <(clients)
+    kymo slice -p "${pid[0]}" -p "${pid[1]}" -w p.kymo prod.kymo
+    cmp <(rows prod.kymo syscall -f "pid == ${pid[0]} || pid == ${pid[1]}") <(rows p.kymo syscall)
+    [ "$(kymo cat -t process --jsonl --columns pid p.kymo | jq .pid | sort -u | xargs)" = "${pid[*]}" ]
     kymo slice --comm 'redis-c*' -w c.kymo prod.kymo
     cmp <(rows prod.kymo syscall -f 'comm == redis-cli') <(rows c.kymo syscall)
-    kymo slice --cgroup '/dem?' -w g.kymo prod.kymo
+    path=$(kymo cat -t cgroup --jsonl --columns path prod.kymo | jq -r .path | head -n 1)
+    kymo slice --cgroup "${path%?}?" -w g.kymo prod.kymo
     cmp <(rows prod.kymo syscall) <(rows g.kymo syscall)
-    kymo slice --cgroup '/other*' -w n.kymo prod.kymo
+    kymo slice --cgroup '/no-such*' -w n.kymo prod.kymo
     [ "$(rows n.kymo syscall | wc -l)" = 0 ]
     kymo slice -t process -w t.kymo prod.kymo
     [ "$(rows t.kymo syscall | wc -l)" = 0 ]
@@ -88,8 +113,8 @@ tables='syscall process mark cgroup context clock loss cost sysname'
 
 @test "the span of a mark, and marks that have none" {
     kymo slice --mark storm -w storm.kymo prod.kymo
-    cmp <(rows storm.kymo syscall) <(rows prod.kymo syscall -f 'ts >= 8260372379675ns && ts <= 8264577512356ns' ||
-        true) || [ "$(rows storm.kymo syscall | wc -l)" -gt 300 ]
+    cmp <(rows storm.kymo syscall) <(rows prod.kymo syscall -f "ts >= $(mark begin storm)ns && ts <= $(mark end storm)ns")
+    [ "$(rows storm.kymo syscall | wc -l)" -gt 100 ]
     kymo check -q storm.kymo
     run -2 kymo slice --mark calm -w calm.kymo prod.kymo
     [[ $output == *"there is no mark 'calm'"* ]]
@@ -126,11 +151,11 @@ tables='syscall process mark cgroup context clock loss cost sysname'
 @test "a file may be cut in place, a torn one gives what is whole, a corrupt one nothing" {
     kymo slice --since 5s --force -w prod.kymo prod.kymo
     kymo check -q prod.kymo
-    head -c 40000 "$tiny" >torn.kymo
+    head -c $(($(wc -c <"$tiny") * 2 / 3)) "$tiny" >torn.kymo
     run -0 kymo slice -w out.kymo torn.kymo
     [[ $output == *'ends in mid-chunk'* ]]
     run -0 kymo check out.kymo
-    printf X | dd of=torn.kymo bs=1 seek=5000 conv=notrunc status=none
+    turn torn.kymo 5000
     run -3 kymo slice -w bad.kymo torn.kymo
     [ "$(ls bad.kymo* 2>/dev/null | wc -l)" = 0 ]
     run -2 kymo slice -w out.kymo "$tiny"
@@ -149,7 +174,7 @@ tables='syscall process mark cgroup context clock loss cost sysname'
     # but for the wall clock, whose anchors a reader meets earlier in an archive
     cut -d, -f1,2,4- part.csv >a
     cut -d, -f1,2,4- small.csv | cmp - a
-    [ "$(wc -l <part.csv)" = 11 ]
+    [ "$(wc -l <part.csv)" -ge 10 ]
 }
 
 @test "the examples of the help run" {
