@@ -2,7 +2,7 @@
 #
 # make                    build everything into build/release
 # make check              install what is missing, build, run every test
-# make check-long         the same with the full counts of the sweeps (kills)
+# make check-long         the same with the full counts of the sweeps (kills, bytes, faults)
 # make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
 # make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
@@ -163,6 +163,9 @@ LIBS_ALL = $(if $(RECORD_LACKS),,$(LIBS_RECORD)) $(LIBS_BLAS) $(filter -fopenmp,
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(HELP_C)) $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka $(LIBS_ALL))
+# Memory and the disk fail there at the call that the test names.
+comma := ,
+$(B)/tests/test_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup write fsync rename)
 $(B)/tests/replay_%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay_main.o $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_ALL))
@@ -202,7 +205,7 @@ check:
 	tests/run.sh
 
 check-long:
-	KYMO_KILLS=50 $(MAKE) check
+	KYMO_KILLS=50 KYMO_LONG=1 $(MAKE) check
 
 bench-format:
 	./setup.sh build bench

@@ -113,7 +113,7 @@ kymo_status kymo_gather_host(struct kymo_gather *g, const char *host, struct kym
     free(g->host);
     g->host = copy;
     for (size_t i = 0; i < g->n_tables; i++)
-        if (g->table[i].host >= 0)
+        if (g->table[i].host >= 0 && g->table[i].copy)
             KYMO_TRY(
                 kymo_copy_constant(g->table[i].copy, (uint32_t)g->table[i].host, host, err));
     return KYMO_OK;
@@ -173,17 +173,27 @@ static kymo_status open_table(struct kymo_gather *g, struct table *t,
 {
     const int with_host = g->o.with_host && kymo_schema_column(s, "host") < 0;
     KYMO_TRY(own_schema(g, s, with_host, &t->schema, err));
-    const uint32_t cap = rows_for(g, t->schema);
-    g->table_bytes += (size_t)cap * (t->schema->n_columns * 9 + 8);
-    if (g->table_bytes > TABLES_BYTES_MAX)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
-                         "%zu tables at once pass the memory budget", g->n_tables + 1);
     t->host = with_host ? (int)t->schema->n_columns - 1 : -1;
     t->ts = kymo_schema_ts(t->schema);
     t->dur = time_column(t->schema, "dur");
     t->rank = rank_of(t->schema->table);
-    KYMO_TRY(kymo_rows_open(&t->rows, t->schema, cap, err));
+    return KYMO_OK;
+}
+
+/* Memory for rows, when there are any: chunks that pass as they are need none. */
+static kymo_status open_rows(struct kymo_gather *g, struct table *t, struct kymo_err *err)
+{
+    const uint32_t cap = rows_for(g, t->schema);
+    const size_t bytes = (size_t)cap * (t->schema->n_columns * 9 + 8);
+    if (t->copy)
+        return KYMO_OK;
+    if (bytes > TABLES_BYTES_MAX - g->table_bytes)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "%zu tables at once pass the memory budget", g->n_tables);
+    if (!t->rows)
+        KYMO_TRY(kymo_rows_open(&t->rows, t->schema, cap, err));
     KYMO_TRY(kymo_copy_open(&t->copy, t->rows, err));
+    g->table_bytes += bytes;
     return t->host >= 0 && g->host
                ? kymo_copy_constant(t->copy, (uint32_t)t->host, g->host, err)
                : KYMO_OK;
@@ -208,11 +218,7 @@ static kymo_status find_table(struct kymo_gather *g, const struct kymo_schema *s
     *t = (struct table){.of = hash};
     *out = t;
     const kymo_status status = open_table(g, t, s, err);
-    if (status) {
-        kymo_copy_close(t->copy);
-        kymo_rows_close(t->rows);
-        g->n_tables--;
-    }
+    g->n_tables -= status != KYMO_OK;
     return status;
 }
 
@@ -303,7 +309,7 @@ static kymo_status sort_rows(const struct kymo_gather *g, struct table *t, struc
 static kymo_status put_table(struct kymo_gather *g, struct table *t, uint64_t sealed_ns,
                              struct kymo_err *err)
 {
-    if (!t->rows->n_rows)
+    if (!t->rows || !t->rows->n_rows)
         return KYMO_OK;
     round_times(g, t);
     KYMO_TRY(sort_rows(g, t, err));
@@ -320,7 +326,7 @@ static int last_rank(const struct kymo_gather *g)
 {
     int last = -1;
     for (size_t i = 0; i < g->n_tables; i++)
-        if (g->table[i].rows->n_rows && g->table[i].rank > last)
+        if (g->table[i].rows && g->table[i].rows->n_rows && g->table[i].rank > last)
             last = g->table[i].rank;
     return last;
 }
@@ -378,6 +384,7 @@ kymo_status kymo_gather_rows(struct kymo_gather *g, const struct kymo_batch *b,
     if (!n)
         return KYMO_OK;
     KYMO_TRY(find_table(g, b->schema, &t, err));
+    KYMO_TRY(open_rows(g, t, err));
     KYMO_TRY(kymo_copy_begin(t->copy, b, err));
     for (uint32_t at = 0, k; at < n; at += k) {
         const uint32_t from = t->rows->n_rows;
