@@ -17,6 +17,8 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 # OpenBLAS is set to one thread by those who call it; tests share the machine.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 asan=build/asan
+unit_s=240
+[ -z "${KYMO_LONG-}" ] || unit_s=3600 # the sweeps in full
 logs=build/check
 mkdir -p $logs
 
@@ -65,7 +67,7 @@ run_cmocka() { # FOLDER LABEL
     for t in "$1"/tests/test_*; do
         case $t in *.d | *'*') continue ;; esac
         log=$logs/$2-$(basename "$t").log
-        CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 240 "$t" >"$log" 2>&1
+        CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 $unit_s "$t" >"$log" 2>&1
         status=$?
         count_tap "$2 $(basename "$t")" "$log" $status
     done
