@@ -32,6 +32,8 @@ static int usage_check(struct opts *o)
         return kymo_cli_usage(TOOL, "no -w FILE to write the slice to");
     if (o->slice.until_ns < o->slice.since_ns)
         return kymo_cli_usage(TOOL, "--until lies before --since");
+    if (o->slice.time_unit_ns && 1000000000u % o->slice.time_unit_ns)
+        return kymo_cli_usage(TOOL, "--time-unit has to divide a second, as 64ns and 1us do");
     words(&o->slice.pid, &o->pid);
     words(&o->slice.comm, &o->comm);
     words(&o->slice.cgroup, &o->cgroup);
@@ -72,7 +74,7 @@ static int parse_args(int argc, char **argv, struct opts *o, const char **in)
          "as small as it gets: full chunks, the highest level; slow to write, as fast to read",
          &o->archive, 0, 0},
         {KYMO_OPT_TIME, 0, "time-unit", "TIME",
-         "round times down and durations to the nearest multiple of this (1ns)",
+         "round times of calls down and durations to the nearest multiple of this (1ns)",
          &o->slice.time_unit_ns, 1, 1e6},
         {KYMO_OPT_U64, 0, "level", "N", "zstd level of the chunks (3, 19 with --archive)",
          &o->level, 1, 19},

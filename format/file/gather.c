@@ -25,7 +25,7 @@ struct table {
     struct kymo_rows *rows;
     struct kymo_copy *copy;
     int host; /* column that was added, or -1 */
-    int ts, dur;
+    int ts;
     int rank; /* place in a flush */
 };
 
@@ -159,15 +159,6 @@ static uint32_t rows_for(const struct kymo_gather *g, const struct kymo_schema *
     return (uint32_t)(fit < TABLE_ROWS_MIN ? TABLE_ROWS_MIN : fit < most ? fit : most);
 }
 
-static int time_column(const struct kymo_schema *s, const char *name)
-{
-    const int c = kymo_schema_column(s, name);
-    return c >= 0 && s->column[c].type == KYMO_T_U64 && !strcmp(s->column[c].unit, "ns") &&
-                   s->column[c].order != KYMO_ORDER_TASK && s->column[c].order != KYMO_ORDER_KEY
-               ? c
-               : -1;
-}
-
 static kymo_status open_table(struct kymo_gather *g, struct table *t,
                               const struct kymo_schema *s, struct kymo_err *err)
 {
@@ -175,7 +166,6 @@ static kymo_status open_table(struct kymo_gather *g, struct table *t,
     KYMO_TRY(own_schema(g, s, with_host, &t->schema, err));
     t->host = with_host ? (int)t->schema->n_columns - 1 : -1;
     t->ts = kymo_schema_ts(t->schema);
-    t->dur = time_column(t->schema, "dur");
     t->rank = rank_of(t->schema->table);
     return KYMO_OK;
 }
@@ -223,21 +213,6 @@ static kymo_status find_table(struct kymo_gather *g, const struct kymo_schema *s
 }
 
 /* -------- writing -------- */
-
-/* Anchors of one clock to another keep their nanoseconds: a row every few seconds. */
-static void round_times(const struct kymo_gather *g, struct table *t)
-{
-    const uint64_t unit = g->o.time_unit_ns;
-    if (unit < 2 || !strcmp(t->schema->table, "clock"))
-        return;
-    for (uint32_t i = 0; t->ts >= 0 && i < t->rows->n_rows; i++)
-        t->rows->lane[t->ts][i] -= t->rows->lane[t->ts][i] % unit;
-    for (uint32_t i = 0; t->dur >= 0 && i < t->rows->n_rows; i++) {
-        uint64_t *dur = &t->rows->lane[t->dur][i];
-        const uint64_t over = *dur % unit;
-        *dur = over * 2 < unit || *dur > UINT64_MAX - unit ? *dur - over : *dur - over + unit;
-    }
-}
 
 /* The rows of a table by time, those of one time as they came: a place each, then a pass a column. */
 struct place {
@@ -311,7 +286,6 @@ static kymo_status put_table(struct kymo_gather *g, struct table *t, uint64_t se
 {
     if (!t->rows || !t->rows->n_rows)
         return KYMO_OK;
-    round_times(g, t);
     KYMO_TRY(sort_rows(g, t, err));
     const struct kymo_batch b = kymo_rows_view(t->rows);
     const int seals = sealed_ns && t->ts >= 0 && b.ts_max_ns <= sealed_ns;
@@ -361,7 +335,8 @@ kymo_status kymo_gather_flush(struct kymo_gather *g, uint64_t sealed_ns, int for
         g->sealed_ns = sealed_ns;
     if (!g->flushed_ns)
         g->flushed_ns = g->sealed_ns;
-    if (g->o.archive && !force && g->sealed_ns - g->flushed_ns < IN_FLIGHT_NS)
+    /* The first flush is not put off, so that an archive starts with what its source does. */
+    if (g->o.archive && g->is_begun && !force && g->sealed_ns - g->flushed_ns < IN_FLIGHT_NS)
         return KYMO_OK;
     g->flushed_ns = g->sealed_ns;
     return put_all(g, sealed_ns, err);
@@ -408,7 +383,7 @@ kymo_status kymo_gather_declare(struct kymo_gather *g, const struct kymo_schema 
 
 int kymo_gather_can_pass(const struct kymo_gather *g)
 {
-    return !g->o.archive && !g->o.with_host && g->o.time_unit_ns < 2;
+    return !g->o.archive && !g->o.with_host;
 }
 
 kymo_status kymo_gather_pass(struct kymo_gather *g, const struct kymo_batch *b,

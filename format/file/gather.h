@@ -16,10 +16,9 @@
 struct kymo_gather; /* owned: _open, _close */
 
 struct kymo_gather_opts {
-    int archive;           /* fill chunks across flushes that do not insist */
-    int with_host;         /* tables get a column `host`, unless they have one */
-    int sort;              /* rows of a chunk by ts: they come in runs of several inputs */
-    uint64_t time_unit_ns; /* round ts down and dur to the nearest multiple; 0, 1: exact */
+    int archive;   /* fill chunks across flushes that do not insist */
+    int with_host; /* tables get a column `host`, unless they have one */
+    int sort;      /* rows of a chunk by ts: they come in runs of several inputs */
 };
 
 KYMO_MUST_USE kymo_status kymo_gather_open(struct kymo_gather **out, struct kymo_writer *w,
@@ -46,8 +45,7 @@ KYMO_MUST_USE kymo_status kymo_gather_declare(struct kymo_gather *g,
  */
 KYMO_MUST_USE kymo_status kymo_gather_flush(struct kymo_gather *g, uint64_t sealed_ns,
                                             int force, struct kymo_err *err);
-/* Write a chunk as it is, past the gathering: only when nothing of its table is gathered, not in an
- * archive, without a host or a time unit. returns 0 when it has to be gathered. */
+/* May chunks be written as they are, past the gathering? Not in an archive, or with a host. */
 int kymo_gather_can_pass(const struct kymo_gather *g);
 KYMO_MUST_USE kymo_status kymo_gather_pass(struct kymo_gather *g, const struct kymo_batch *b,
                                            struct kymo_err *err);

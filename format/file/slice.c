@@ -418,10 +418,16 @@ static kymo_status take_chunk(struct slice *s, const struct kymo_chunk_header *h
     return h->flags & KYMO_CHUNK_SEAL ? flush(s, h->ts_max_ns, err) : KYMO_OK;
 }
 
+/* A table without rows is still a table; one whose times are rounded has another schema now. */
 static kymo_status declare(struct slice *s, struct kymo_err *err)
 {
-    for (size_t i = 0; i < kymo_reader_schemas(s->r); i++)
-        KYMO_TRY(kymo_writer_declare(s->w, kymo_reader_schema(s->r, i), err));
+    for (size_t i = 0; i < kymo_reader_schemas(s->r); i++) {
+        const struct kymo_schema *schema = kymo_reader_schema(s->r, i);
+        if (s->o->time_unit_ns > 1 && kymo_schema_ts(schema) >= 0 &&
+            kymo_schema_dur(schema) >= 0)
+            continue;
+        KYMO_TRY(kymo_writer_declare(s->w, schema, err));
+    }
     return KYMO_OK;
 }
 
@@ -467,11 +473,11 @@ static kymo_status walk(struct slice *s, int *torn, struct kymo_err *err)
 
 static kymo_status open_slice(struct slice *s, const char *path, struct kymo_err *err)
 {
-    const struct kymo_gather_opts how = {.archive = s->o->archive,
-                                         .time_unit_ns = s->o->time_unit_ns};
+    const struct kymo_gather_opts how = {.archive = s->o->archive};
     s->mask = malloc(KYMO_CHUNK_ROWS_MAX);
     if (!s->mask)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a slice");
+    kymo_writer_time_unit(s->w, s->o->time_unit_ns);
     KYMO_TRY(kymo_gather_open(&s->g, s->w, &how, err));
     KYMO_TRY(kymo_people_open(&s->people, s->g, err));
     KYMO_TRY(kymo_ledger_open(&s->ledger, err));

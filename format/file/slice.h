@@ -19,7 +19,7 @@ struct kymo_slice_opts {
     struct kymo_words pid, comm, cgroup, table;
     const char *filter, *mark; /* NULL: none */
     int archive;
-    uint64_t time_unit_ns; /* 0: exact */
+    uint64_t time_unit_ns; /* as kymo_writer_time_unit() has it; 0: exact */
 };
 
 struct kymo_slice_result {
