@@ -73,7 +73,7 @@ int kymo_schema_is_grouped(const struct kymo_schema *s);
 /* The tables the recorder writes, version 1 (tables.c). Column indexes below are theirs. */
 extern const struct kymo_schema KYMO_TABLE_SYSCALL, KYMO_TABLE_PROCESS, KYMO_TABLE_CGROUP,
     KYMO_TABLE_MARK, KYMO_TABLE_LOSS, KYMO_TABLE_COST, KYMO_TABLE_CLOCK, KYMO_TABLE_CONTEXT,
-    KYMO_TABLE_SYSNAME;
+    KYMO_TABLE_SYSNAME, KYMO_TABLE_PACKET;
 
 enum {
     KYMO_SYSCALL_TS,      /* CHAIN ns, CLOCK_MONOTONIC at exit */
@@ -143,9 +143,39 @@ enum {
     KYMO_MARK_COLUMNS
 };
 
+/* One row a packet, from its headers; the payload is never kept. Counts of packets by window, when a
+ * source has them, are a table of their own. What a header did not say, or was not captured, is null. */
+enum {
+    KYMO_PACKET_TS,
+    KYMO_PACKET_IFACE,  /* str: the interface, "" unknown */
+    KYMO_PACKET_LINK,   /* LINKTYPE_* of the link layer (1: Ethernet) */
+    KYMO_PACKET_LENGTH, /* bytes on the wire */
+    KYMO_PACKET_CAPLEN, /* bytes that were captured */
+    KYMO_PACKET_FLAGS,  /* KYMO_PACKET_CUT and friends */
+    KYMO_PACKET_VLAN,   /* outermost VLAN id */
+    KYMO_PACKET_L3,  /* ethertype behind all VLAN tags: 0x0800 IPv4, 0x86dd IPv6, 0x0806 ARP */
+    KYMO_PACKET_L4,  /* IP protocol behind all IPv6 extension headers: 6 TCP, 17 UDP */
+    KYMO_PACKET_SRC, /* str: the IP (or ARP) address as text */
+    KYMO_PACKET_DST,
+    KYMO_PACKET_SPORT, /* TCP, UDP, SCTP */
+    KYMO_PACKET_DPORT,
+    KYMO_PACKET_TCPFLAGS, /* as in the header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ... */
+    KYMO_PACKET_TTL,      /* or hop limit */
+    KYMO_PACKET_FRAG,     /* bytes; offset in the whole, of fragments alone */
+    KYMO_PACKET_PAYLOAD,  /* bytes behind the last header, as the IP header counts them */
+    KYMO_PACKET_COLUMNS
+};
+
+/* flags of a packet row */
+enum {
+    KYMO_PACKET_CUT = 1,       /* a header went on past what was captured */
+    KYMO_PACKET_MALFORMED = 2, /* a header contradicts itself or the packet's length */
+    KYMO_PACKET_MORE = 4,      /* a fragment with others behind it */
+};
+
 enum {
     KYMO_LOSS_TS,     /* ns: the seal's moment; no older row follows in any table */
-    KYMO_LOSS_SOURCE, /* str: syscall, process */
+    KYMO_LOSS_SOURCE, /* str: syscall, process, packet */
     KYMO_LOSS_RING,   /* u64: cpu, or 0 for a shared ring */
     KYMO_LOSS_SEEN, /* all counters are per interval since the previous row of the same ring: */
     KYMO_LOSS_STORED, /* seen = stored + filtered + dropped_* */

@@ -125,6 +125,26 @@ static const struct kymo_column_def sysname_columns[] = {
     [KYMO_SYSNAME_NAME] = ROW("name", "", STR),
 };
 
+static const struct kymo_column_def packet_columns[] = {
+    [KYMO_PACKET_TS] = ROW("ts", "ns", U64),
+    [KYMO_PACKET_IFACE] = ROW("iface", "", STR),
+    [KYMO_PACKET_LINK] = ROW("link", "", U64),
+    [KYMO_PACKET_LENGTH] = ROW("length", "bytes", U64),
+    [KYMO_PACKET_CAPLEN] = ROW("caplen", "bytes", U64),
+    [KYMO_PACKET_FLAGS] = ROW("flags", "", U64),
+    [KYMO_PACKET_VLAN] = MAYBE("vlan", "", U64),
+    [KYMO_PACKET_L3] = MAYBE("l3", "", U64),
+    [KYMO_PACKET_L4] = MAYBE("l4", "", U64),
+    [KYMO_PACKET_SRC] = MAYBE("src", "", STR),
+    [KYMO_PACKET_DST] = MAYBE("dst", "", STR),
+    [KYMO_PACKET_SPORT] = MAYBE("sport", "", U64),
+    [KYMO_PACKET_DPORT] = MAYBE("dport", "", U64),
+    [KYMO_PACKET_TCPFLAGS] = MAYBE("tcpflags", "", U64),
+    [KYMO_PACKET_TTL] = MAYBE("ttl", "", U64),
+    [KYMO_PACKET_FRAG] = MAYBE("frag", "bytes", U64),
+    [KYMO_PACKET_PAYLOAD] = MAYBE("payload", "bytes", U64),
+};
+
 #define TABLE(constant, word, columns, count)                                                  \
     _Static_assert(KYMO_COUNT_OF(columns) == (count), "a column has no definition");           \
     const struct kymo_schema constant = {                                                      \
@@ -139,3 +159,4 @@ TABLE(KYMO_TABLE_COST, "cost", cost_columns, KYMO_COST_COLUMNS);
 TABLE(KYMO_TABLE_CLOCK, "clock", clock_columns, KYMO_CLOCK_COLUMNS);
 TABLE(KYMO_TABLE_CONTEXT, "context", context_columns, KYMO_CONTEXT_COLUMNS);
 TABLE(KYMO_TABLE_SYSNAME, "sysname", sysname_columns, KYMO_SYSNAME_COLUMNS);
+TABLE(KYMO_TABLE_PACKET, "packet", packet_columns, KYMO_PACKET_COLUMNS);
