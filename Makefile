@@ -82,6 +82,12 @@ RECORD_LACKS := $(foreach p,libbpf libelf zlib libcap libseccomp,$(if $(call hav
 RECORD_LACKS := $(strip $(RECORD_LACKS))
 LIBS_RECORD := $(shell pkg-config --libs libbpf libelf zlib libcap libseccomp 2>/dev/null) -lpthread
 
+# What importers need beside the rest; each is left out by itself.
+IMPORT_HAS   := $(foreach p,libpcap zlib babeltrace2,$(if $(call have,$p),$p))
+IMPORT_LACKS := $(filter-out $(IMPORT_HAS),libpcap zlib babeltrace2)
+import_libs   = $(if $(filter $(1),$(IMPORT_HAS)),$(shell pkg-config --libs $(1) 2>/dev/null))
+LIBS_IMPORT  := $(foreach p,$(IMPORT_HAS),$(call import_libs,$p))
+
 # -- what is built -----------------------------------------------------------------------------
 
 ALL_C   := $(sort $(shell find format record analyze replay -name '*.c' 2>/dev/null))
@@ -125,6 +131,7 @@ unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD) $(BENCH)
 
 left-out:
 	@$(if $(RECORD_LACKS),echo "left out: record/ and bpf/ for want of $(RECORD_LACKS); make setup installs them",:)
+	@$(if $(IMPORT_LACKS),echo "left out: the importers that need $(IMPORT_LACKS); make setup installs them",:)
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -136,6 +143,12 @@ RECORD_OBJ := $(call obj,$(filter record/%,$(MAIN_C) $(PART_C)))
 RECORD_TESTS := $(call obj,$(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null))
 $(RECORD_OBJ) $(RECORD_TESTS): PKG_CFLAGS += -isystem $(B)/gen $(shell pkg-config --cflags libbpf libcap libseccomp 2>/dev/null)
 $(RECORD_OBJ) $(RECORD_TESTS): $(SKEL)
+
+# One importer a library: the file that includes it is told whether it is there.
+import_has = $(if $(filter $(1),$(IMPORT_HAS)),-DKYMO_HAVE_$(2) $(shell pkg-config --cflags $(1) 2>/dev/null))
+$(B)/obj/format/import/pcap.o: PKG_CFLAGS += $(call import_has,libpcap,PCAP)
+$(B)/obj/format/import/input.o: PKG_CFLAGS += $(call import_has,zlib,ZLIB)
+$(B)/obj/format/import/ctf.o: PKG_CFLAGS += $(call import_has,babeltrace2,BABELTRACE2)
 
 archive = $(call say,ar,$@)rm -f $@ && ar crD $@ $^
 $(LIB): $(call obj,$(LIB_C))
@@ -150,6 +163,7 @@ $(foreach d,record analyze replay,$(eval $(call folder_rule,$d)))
 link = $(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out $(LIB),$(filter %.a,$^)) $(LIB) $(1)
 main_libs = $(if $(filter record/%,$(1)),$(LIBS_RECORD)) \
             $(if $(call needs,$(1),openblas),$(LIBS_BLAS)) \
+            $(foreach p,$(IMPORT_HAS),$(if $(call needs,$(1),$p),$(call import_libs,$p))) \
             $(if $(call needs,$(1),open),$(filter -fopenmp,$(OPENMP))) $(LIBS_TRACE)
 define main_rule
 $(B)/bin/$(notdir $(1:.c=)): LIBS_MAIN := $(call main_libs,$(1))
@@ -159,7 +173,7 @@ $(B)/bin/$(notdir $(1:.c=)): $(call obj,$(1)) $(filter $(B)/lib$(firstword $(sub
 endef
 $(foreach m,$(MAIN_C),$(eval $(call main_rule,$m)))
 
-LIBS_ALL = $(if $(RECORD_LACKS),,$(LIBS_RECORD)) $(LIBS_BLAS) $(filter -fopenmp,$(OPENMP)) $(LIBS_TRACE)
+LIBS_ALL = $(if $(RECORD_LACKS),,$(LIBS_RECORD)) $(LIBS_IMPORT) $(LIBS_BLAS) $(filter -fopenmp,$(OPENMP)) $(LIBS_TRACE)
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(HELP_C)) $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka $(LIBS_ALL))
@@ -244,7 +258,7 @@ fuzz:
 	  -artifact_prefix=build/fuzz/crash-$(FUZZ)- build/fuzz/found/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
 fuzzer: $(B)/fuzz_$(FUZZ)
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(filter-out %/librecord.a,$(FOLDER_LIBS)) $(LIB)
-	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_BLAS) $(LIBS_TRACE)
+	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_IMPORT) $(LIBS_BLAS) $(LIBS_TRACE)
 
 MAN_PAGES = $(wildcard $(MAIN_C:.c=.1))
 D := $(DESTDIR)$(prefix)

@@ -18,6 +18,7 @@ rules='
 ^format/file/          ^format/(base/|trace/|file/|kymo\.h)
 ^format/model/         ^format/(base/|num/|trace/|model/|kymo\.h)
 ^format/stat/          ^format/(base/|num/|trace/|model/|stat/|kymo\.h)
+^format/import/        ^format/(base/|trace/|import/|kymo\.h)
 ^format/cli/           ^format/(base|cli)/
 ^format/anonymize/     ^format/(base/|trace/|anonymize/|kymo\.h)
 ^format/export/        ^format/(base/|trace/|io/|export/|kymo\.h)
@@ -55,6 +56,7 @@ done < <(grep -nE '(^|[^a-z_])(printf|puts|putchar|exit|_exit|perror) ?\(' -r fo
     format/model format/stat format/io format/export format/anonymize analyze/core --include='*.c' | grep -vE '/\*|^[^:]*:[0-9]*: \*')
 done < <(grep -nE '(^|[^a-z_])(printf|puts|putchar|exit|_exit|perror) ?\(' -r format/base format/num format/trace format/file \
     format/model format/stat format/io analyze/core --include='*.c' | grep -vE '/\*|^[^:]*:[0-9]*: \*')
+    format/model format/io format/import analyze/core --include='*.c' | grep -vE '/\*|^[^:]*:[0-9]*: \*')
 
 # what must not need Linux
 while IFS= read -r line; do

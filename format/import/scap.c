@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * scap, the binary recordings of sysdig and Falco: a run of blocks as in pcapng, each "type, length, body,
+ * length". Sections, machine, processes and events are read; the other lists are passed over.
+ *
+ *   event block   u16 cpu, (u32 flags), u64 ts, u64 tid, u32 bytes, u16 type, (u32 parameters),
+ *                 a length for each parameter (u16, u32 in large ones), the parameters
+ *
+ * source  falcosecurity's description of its capture files, 1.0 to 1.2
+ */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/base/size.h"
+#include "format/import/import.h"
+#include "format/import/scap_events.h"
+#include "format/trace/sysname.h"
+
+#define BLOCK_SECTION 0x0a0d0d0au
+#define BLOCK_MACHINE 0x201u
+#define BLOCK_FRAME 12u /* type, length, length */
+#define PARAMS_MAX 32u
+#define SLOTS 131072u /* threads that are in a call, at most half of them */
+#define PATH_BYTES 4096u
+#define ADDR_BYTES 128u
+
+struct param {
+    const uint8_t *p;
+    uint32_t n;
+};
+
+struct event {
+    uint64_t ts_ns;
+    uint32_t tid, cpu;
+    uint16_t type;
+    uint32_t n;
+    struct param param[PARAMS_MAX];
+};
+
+/* A call that was entered. */
+struct entered {
+    uint32_t tid; /* 0: free */
+    uint16_t type, nr;
+    uint8_t has_arg;
+    uint64_t ts_ns;
+    uint64_t arg[6];
+    char *path, *path2, *addr; /* owned, or NULL */
+};
+
+struct scap {
+    struct kymo_input *in;  /* borrowed */
+    struct kymo_sink *sink; /* borrowed */
+    uint32_t arch;
+    bool begun;
+    uint64_t now_ns, block_at;
+    struct entered *entered; /* [SLOTS] */
+    uint32_t n_entered;
+    uint64_t events, kernel, internal, unknown;
+    uint8_t
+        *list; /* owned: the processes at the start, until the first event says when that was */
+    size_t list_bytes;
+    uint32_t list_form;
+    struct kymo_buf argv;
+};
+
+static kymo_status corrupt(const struct scap *s, struct kymo_err *err, const char *what)
+{
+    return KYMO_FAIL(err, KYMO_ECORRUPT, s->block_at, "%s", what);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------- */
+
+static void drop_texts(struct entered *e)
+{
+    free(e->path);
+    free(e->path2);
+    free(e->addr);
+    e->path = e->path2 = e->addr = NULL;
+}
+
+static void close_scap(void *ctx)
+{
+    struct scap *s = ctx;
+    for (size_t i = 0; s->n_entered && i < SLOTS; i++)
+        drop_texts(&s->entered[i]);
+    free(s->entered);
+    free(s->list);
+    kymo_buf_release(&s->argv);
+    free(s);
+}
+
+static kymo_status open_scap(void **ctx, struct kymo_input *in,
+                             const struct kymo_import_opts *o, struct kymo_sink *sink,
+                             struct kymo_err *err)
+{
+    struct scap *s = calloc(1, sizeof(*s));
+    if (s)
+        s->entered = calloc(SLOTS, sizeof(*s->entered));
+    if (!s || !s->entered) {
+        free(s);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    }
+    s->in = in;
+    s->sink = sink;
+    s->arch = o->arch ? o->arch : KYMO_ARCH_X86_64;
+    *ctx = s;
+    kymo_sink_real_time(sink);
+    KYMO_TRY(kymo_sink_fact(sink, "times", "real time", err));
+    return kymo_sink_fact(
+        sink, "unknown",
+        "cgroup, execs before the recording, flags and modes as numbers, which calls "
+        "were of 32 bits, calls that the recorder was told to leave out",
+        err);
+}
+
+/* ---- calls that were entered -------------------------------------------------------------------------- */
+
+static uint32_t home(uint32_t tid)
+{
+    return (uint32_t)((tid * 0x9E3779B97F4A7C15ull) >> 32) & (SLOTS - 1);
+}
+
+static struct entered *find(struct scap *s, uint32_t tid)
+{
+    uint32_t i = home(tid);
+    while (s->entered[i].tid && s->entered[i].tid != tid)
+        i = (i + 1) & (SLOTS - 1);
+    return &s->entered[i];
+}
+
+static void forget(struct scap *s, struct entered *e)
+{
+    uint32_t hole = (uint32_t)(e - s->entered);
+    drop_texts(e);
+    for (uint32_t i = (hole + 1) & (SLOTS - 1); s->entered[i].tid; i = (i + 1) & (SLOTS - 1)) {
+        if (((i - home(s->entered[i].tid)) & (SLOTS - 1)) < ((i - hole) & (SLOTS - 1)))
+            continue;
+        s->entered[hole] = s->entered[i];
+        hole = i;
+    }
+    memset(&s->entered[hole], 0, sizeof(s->entered[hole]));
+    s->n_entered--;
+}
+
+/* ---- parameters ----------------------------------------------------------------------------------------- */
+
+static bool number(const struct param *p, uint64_t *v)
+{
+    switch (p->n) {
+    case 1:
+        *v = p->p[0];
+        return true;
+    case 2:
+        *v = kymo_load_u16(p->p);
+        return true;
+    case 4:
+        *v = kymo_load_u32(p->p);
+        return true;
+    case 8:
+        *v = kymo_load_u64(p->p);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static uint64_t number_or_0(const struct event *e, uint32_t i)
+{
+    uint64_t v = 0;
+    return i < e->n && number(&e->param[i], &v) ? v : 0;
+}
+
+/* A string with its zero; none where it is empty or stands for one that could not be read. */
+static struct kymo_text string(const struct event *e, uint32_t i)
+{
+    if (i >= e->n || !e->param[i].n)
+        return kymo_text_of(NULL, 0);
+    const struct param *p = &e->param[i];
+    const size_t n = strnlen((const char *)p->p, p->n);
+    if ((n == 4 && memcmp(p->p, "<NA>", 4) == 0) || (n == 6 && memcmp(p->p, "(NULL)", 6) == 0))
+        return kymo_text_of(NULL, 0);
+    return kymo_text_of((const char *)p->p, n);
+}
+
+/* A copy of a text, cut at a path's length; NULL for none. */
+static char *keep(struct kymo_text t)
+{
+    return t.p ? strndup(t.p, t.n < PATH_BYTES ? t.n : PATH_BYTES) : NULL;
+}
+
+static struct kymo_text of_copy(const char *s)
+{
+    return kymo_text_of(s, s ? strlen(s) : 0);
+}
+
+static size_t put_inet(char *out, int family, const uint8_t *host, const uint8_t *port)
+{
+    char text[INET6_ADDRSTRLEN];
+    if (!inet_ntop(family, host, text, sizeof(text)))
+        return 0;
+    const int n = snprintf(out, ADDR_BYTES, family == AF_INET ? "inet:%s:%u" : "inet6:[%s]:%u",
+                           text, kymo_load_u16(port));
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* An address (a), or the destination (t) or source (s) of a connection, as the recorder writes it. */
+static struct kymo_text address(const struct param *p, char what, char out[ADDR_BYTES])
+{
+    enum { UNIX = 1, INET = 2, INET6 = 10 }; /* Linux's, whoever reads */
+    const uint32_t each = p->n && p->p[0] == INET ? 6 : 18;
+    const uint32_t at = what == 't' ? 1 + each : 1;
+    size_t n = 0;
+    if (!p->n)
+        return kymo_text_of(NULL, 0);
+    if (p->p[0] == UNIX) {
+        const uint32_t path = what == 'a' ? 1 : 17;
+        if (p->n < path)
+            return kymo_text_of(NULL, 0);
+        const size_t len = strnlen((const char *)p->p + path, p->n - path);
+        const int put = snprintf(out, ADDR_BYTES, "unix:%.*s", (int)len, p->p + path);
+        n = put > 0 && (size_t)put < ADDR_BYTES ? (size_t)put : ADDR_BYTES - 1;
+    } else if ((p->p[0] == INET || p->p[0] == INET6) && p->n >= at + each) {
+        n = put_inet(out, p->p[0] == INET ? AF_INET : AF_INET6, p->p + at,
+                     p->p + at + each - 2);
+    }
+    return kymo_text_of(n ? out : NULL, n);
+}
+
+/* What the letters say of the event's parameters, into the call; addr is room for an address. */
+static void take_params(const struct event *e, const char *letters, struct kymo_import_call *c,
+                        char addr[ADDR_BYTES])
+{
+    for (uint32_t i = 0; i < e->n && letters[i]; i++) {
+        const char what = letters[i];
+        uint64_t v;
+        if (what == 'r' && number(&e->param[i], &v)) {
+            c->has_ret = 1;
+            c->ret = (int64_t)v;
+        } else if (what >= '0' && what <= '5' && number(&e->param[i], &v)) {
+            c->arg[what - '0'] = v;
+            c->has_arg |= (uint8_t)(1u << (what - '0'));
+        } else if (what == 'p' || what == 'q') {
+            const struct kymo_text t = string(e, i);
+            if (t.p && what == 'p')
+                c->path = t;
+            else if (t.p)
+                c->path2 = t;
+        } else if (what == 'a' || what == 't' || what == 's') {
+            const struct kymo_text t = address(&e->param[i], what, addr);
+            c->addr = t.p ? t : c->addr;
+        }
+    }
+}
+
+/* ---- calls ---------------------------------------------------------------------------------------------- */
+
+/* What the entry told, into the call of the exit. */
+static void join(const struct entered *e, struct kymo_import_call *c)
+{
+    memcpy(c->arg, e->arg, sizeof(c->arg));
+    c->has_arg = e->has_arg;
+    c->path = of_copy(e->path);
+    c->path2 = of_copy(e->path2);
+    c->addr = of_copy(e->addr);
+}
+
+static kymo_status name_call(struct scap *s, const struct kymo_scap_event *t, uint32_t nr,
+                             struct kymo_import_call *c, struct kymo_err *err)
+{
+    if (t->cls == KYMO_SCAP_GENERIC && nr != UINT16_MAX) {
+        c->arch = s->arch;
+        c->nr = nr;
+        return KYMO_OK;
+    }
+    return kymo_sink_name(s->sink, s->arch, t->name, strlen(t->name), &c->arch, &c->nr, err);
+}
+
+/* An entry whose exit never came: as the recorder has those that do not come back, or still block. */
+static kymo_status tell_entered(struct scap *s, struct entered *e, uint64_t ts_ns, bool died,
+                                struct kymo_err *err)
+{
+    const struct kymo_scap_event *t = kymo_scap_event(e->type);
+    struct kymo_import_call c = {.ts_ns = ts_ns, .dur_ns = KYMO_IMPORT_UNKNOWN, .tid = e->tid};
+    join(e, &c);
+    KYMO_TRY(name_call(s, t, e->nr, &c, err));
+    const struct kymo_sysinfo *info = kymo_sysinfo(c.arch, c.nr);
+    const bool leaves =
+        info && (strcmp(info->name, "exit") == 0 || strcmp(info->name, "exit_group") == 0 ||
+                 strcmp(info->name, "rt_sigreturn") == 0);
+    c.flags = leaves || (died && t->cls == KYMO_SCAP_GENERIC) ? KYMO_CALL_AT_ENTRY
+                                                              : KYMO_CALL_UNFINISHED;
+    const kymo_status status = kymo_sink_call(s->sink, &c, err);
+    forget(s, e);
+    return status;
+}
+
+static kymo_status take_enter(struct scap *s, const struct event *e,
+                              const struct kymo_scap_event *t, struct kymo_err *err)
+{
+    struct kymo_import_call c = {0};
+    char addr[ADDR_BYTES];
+    struct entered *slot = find(s, e->tid);
+    if (slot->tid) {
+        KYMO_TRY(tell_entered(s, slot, slot->ts_ns, false, err));
+        slot = find(s, e->tid);
+    }
+    if (s->n_entered == SLOTS / 2)
+        return KYMO_FAIL(err, KYMO_ELIMIT, s->block_at, "more than %u threads are in a call",
+                         SLOTS / 2);
+    take_params(e, t->enter, &c, addr);
+    *slot = (struct entered){.tid = e->tid,
+                             .type = e->type,
+                             .nr = UINT16_MAX,
+                             .has_arg = c.has_arg,
+                             .ts_ns = e->ts_ns,
+                             .path = keep(c.path),
+                             .path2 = keep(c.path2),
+                             .addr = keep(c.addr)};
+    memcpy(slot->arg, c.arg, sizeof(slot->arg));
+    if (t->cls == KYMO_SCAP_GENERIC && e->n > 1)
+        slot->nr = (uint16_t)number_or_0(e, 1);
+    s->n_entered++;
+    return KYMO_OK;
+}
+
+/* exe, then the arguments with their zeros, as one line. */
+static void join_argv(struct scap *s, struct kymo_text exe, const char *args, size_t n)
+{
+    kymo_buf_clear(&s->argv);
+    if (exe.p)
+        kymo_import_quote(&s->argv, exe.p, exe.n);
+    for (size_t at = 0; at < n;) {
+        const size_t len = strnlen(args + at, n - at);
+        kymo_import_quote(&s->argv, args + at, len);
+        at += len + 1;
+    }
+}
+
+static struct kymo_text command_line(struct scap *s, const struct event *e)
+{
+    const bool has = e->n > 2;
+    join_argv(s, string(e, 1), has ? (const char *)e->param[2].p : NULL,
+              has ? e->param[2].n : 0);
+    return kymo_text_of((const char *)s->argv.p, s->argv.n);
+}
+
+static kymo_status tell_exec(struct scap *s, const struct event *e, struct kymo_import_call *c,
+                             struct kymo_err *err)
+{
+    if (!c->has_ret || c->ret != 0)
+        return KYMO_OK;
+    const struct kymo_text exe = c->path.p ? c->path : string(e, 1);
+    const struct kymo_import_process p = {
+        .ts_ns = e->ts_ns,
+        .kind = KYMO_IMPORT_EXEC,
+        .pid = (uint32_t)number_or_0(e, 4),
+        .tid = e->tid,
+        .ppid = (uint32_t)number_or_0(e, 5),
+        .comm = e->n > 14 ? string(e, 13) : kymo_import_comm_of(exe),
+        .exe = exe,
+        .argv = command_line(s, e),
+    };
+    c->flags |= KYMO_CALL_EXECED;
+    c->has_arg = 0;
+    c->path = kymo_text_of(NULL, 0);
+    return kymo_sink_process(s->sink, &p, err);
+}
+
+/* The child's own return tells who it is. */
+static kymo_status tell_fork(struct scap *s, const struct event *e, struct kymo_import_call *c,
+                             struct kymo_err *err)
+{
+    if (!c->has_ret || c->ret != 0)
+        return KYMO_OK;
+    c->flags |= KYMO_CALL_CHILD;
+    const uint32_t pid = (uint32_t)number_or_0(e, 4);
+    const uint32_t ids = e->n >= 20 ? 16 : e->n == 17 ? 15 : e->n == 16 ? 14 : 9;
+    const struct kymo_import_process p = {
+        .ts_ns = e->ts_ns,
+        .kind = KYMO_IMPORT_FORK,
+        .pid = pid,
+        .tid = e->tid,
+        .ppid = (uint32_t)number_or_0(e, 5),
+        .has_ids = 1,
+        .uid = (uint32_t)number_or_0(e, ids),
+        .gid = (uint32_t)number_or_0(e, ids + 1),
+        .start_ns = e->ts_ns,
+        .comm = e->n > 16 ? string(e, 13) : kymo_text_of(NULL, 0),
+    };
+    if (pid)
+        KYMO_TRY(kymo_sink_thread(s->sink, e->tid, pid, err));
+    return kymo_sink_process(s->sink, &p, err);
+}
+
+static kymo_status take_exit(struct scap *s, const struct event *e,
+                             const struct kymo_scap_event *t, struct kymo_err *err)
+{
+    struct kymo_import_call c = {
+        .ts_ns = e->ts_ns, .dur_ns = KYMO_IMPORT_UNKNOWN, .tid = e->tid, .cpu = e->cpu};
+    char addr[ADDR_BYTES];
+    struct entered *in = find(s, e->tid);
+    if (in->tid && in->type != (e->type & 0xfffeu)) {
+        KYMO_TRY(tell_entered(s, in, in->ts_ns, false, err));
+        in = find(s, e->tid);
+    }
+    uint32_t nr = UINT16_MAX;
+    if (in->tid) {
+        join(in, &c);
+        c.dur_ns = e->ts_ns >= in->ts_ns ? e->ts_ns - in->ts_ns : KYMO_IMPORT_UNKNOWN;
+        nr = in->nr;
+    }
+    take_params(e, t->exit, &c, addr);
+    KYMO_TRY(name_call(s, t, nr, &c, err));
+    if (t->cls == KYMO_SCAP_EXEC)
+        KYMO_TRY(tell_exec(s, e, &c, err));
+    if (t->cls == KYMO_SCAP_CLONE)
+        KYMO_TRY(tell_fork(s, e, &c, err));
+    const kymo_status status = kymo_sink_call(s->sink, &c, err);
+    if (in->tid)
+        forget(s, in);
+    return status;
+}
+
+static kymo_status take_death(struct scap *s, const struct event *e, struct kymo_err *err)
+{
+    struct entered *in = find(s, e->tid);
+    if (in->tid)
+        KYMO_TRY(tell_entered(s, in, in->ts_ns, true, err));
+    const struct kymo_import_process p = {.ts_ns = e->ts_ns,
+                                          .kind = KYMO_IMPORT_EXIT,
+                                          .tid = e->tid,
+                                          .has_code = e->n > 0,
+                                          .code = (uint32_t)number_or_0(e, 0)};
+    return kymo_sink_process(s->sink, &p, err);
+}
+
+/* ---- blocks --------------------------------------------------------------------------------------------- */
+
+/* How many parameters an event without their number has: so many that their lengths fill it. */
+static bool count_params(const uint8_t *lengths, size_t bytes, uint32_t width, uint32_t *n)
+{
+    size_t sum = 0;
+    for (uint32_t i = 0; i <= PARAMS_MAX; i++) {
+        if (sum + (size_t)i * width == bytes) {
+            *n = i;
+            return true;
+        }
+        if (((size_t)i + 1) * width > bytes)
+            return false;
+        sum += width == 2 ? kymo_load_u16(lengths + 2u * i) : kymo_load_u32(lengths + 4u * i);
+    }
+    return false;
+}
+
+static bool cut_params(struct event *e, const uint8_t *p, size_t bytes, uint32_t width)
+{
+    size_t at = (size_t)e->n * width;
+    if (at > bytes)
+        return false;
+    for (uint32_t i = 0; i < e->n; i++) {
+        const uint32_t n = width == 2 ? kymo_load_u16(p + 2u * i) : kymo_load_u32(p + 4u * i);
+        if (n > bytes - at)
+            return false;
+        if (i < PARAMS_MAX)
+            e->param[i] = (struct param){p + at, n};
+        at += n;
+    }
+    e->n = e->n < PARAMS_MAX ? e->n : PARAMS_MAX;
+    return true;
+}
+
+struct event_form {
+    uint32_t block;
+    uint8_t has_flags, has_count, width;
+};
+
+static const struct event_form *form_of(uint32_t block)
+{
+    static const struct event_form form[] = {
+        {0x204, 0, 0, 2}, {0x8010abcd, 0, 0, 2}, {0x208, 1, 0, 2}, {0x216, 0, 1, 2},
+        {0x217, 1, 1, 2}, {0x221, 0, 1, 4},      {0x222, 1, 1, 4},
+    };
+    for (size_t i = 0; i < KYMO_COUNT_OF(form); i++)
+        if (form[i].block == block)
+            return &form[i];
+    return NULL;
+}
+
+static kymo_status parse_event(struct scap *s, const struct event_form *f, const uint8_t *p,
+                               size_t n, struct event *e, struct kymo_err *err)
+{
+    const size_t before = 2u + (f->has_flags ? 4u : 0u), fixed = f->has_count ? 26 : 22;
+    if (n < before + fixed)
+        return corrupt(s, err, "an event block too short for its header");
+    e->cpu = kymo_load_u16(p);
+    p += before;
+    const uint32_t bytes = kymo_load_u32(p + 16);
+    const uint64_t tid = kymo_load_u64(p + 8);
+    e->ts_ns = kymo_load_u64(p);
+    e->tid = (uint32_t)tid;
+    e->type = kymo_load_u16(p + 20);
+    if (bytes < fixed || bytes > n - before)
+        return corrupt(s, err, "an event longer than its block");
+    if (f->has_count)
+        e->n = kymo_load_u32(p + 22);
+    else if (!count_params(p + fixed, bytes - fixed, f->width, &e->n))
+        return corrupt(s, err, "an event whose parameters do not fill it");
+    if (e->n > bytes || !cut_params(e, p + fixed, bytes - fixed, f->width))
+        return corrupt(s, err, "an event whose parameters are longer than it");
+    return KYMO_OK;
+}
+
+static kymo_status take_processes(struct scap *s, struct kymo_err *err);
+
+static kymo_status take_event(struct scap *s, const struct event_form *f, const uint8_t *p,
+                              size_t n, struct kymo_err *err)
+{
+    struct event e = {0};
+    KYMO_TRY(parse_event(s, f, p, n, &e, err));
+    const struct kymo_scap_event *t = kymo_scap_event(e.type);
+    const uint8_t cls = t ? t->cls : KYMO_SCAP_UNKNOWN;
+    s->events++;
+    if (cls >= KYMO_SCAP_CALL && cls <= KYMO_SCAP_EXIT && e.ts_ns != UINT64_MAX)
+        s->now_ns = e.ts_ns > s->now_ns ? e.ts_ns : s->now_ns;
+    if (s->now_ns && s->list)
+        KYMO_TRY(take_processes(s, err));
+    switch (cls) {
+    case KYMO_SCAP_UNKNOWN:
+        s->unknown++;
+        return KYMO_OK;
+    case KYMO_SCAP_KERNEL:
+        s->kernel++;
+        return KYMO_OK;
+    case KYMO_SCAP_INTERNAL:
+        s->internal++;
+        return KYMO_OK;
+    case KYMO_SCAP_EXIT:
+        return e.type & 1 ? KYMO_OK : take_death(s, &e, err);
+    default:
+        if (!e.tid) /* the idle task makes no calls */
+            return corrupt(s, err, "a system call without a thread");
+        return e.type & 1 ? take_exit(s, &e, t, err) : take_enter(s, &e, t, err);
+    }
+}
+
+/* ---- processes that were there at the start ----------------------------------------------------------------- */
+
+static bool take_text(struct kymo_bytes *in, struct kymo_text *t)
+{
+    uint16_t n;
+    struct kymo_bytes at;
+    if (kymo_bytes_u16(in, &n, NULL) || kymo_bytes_take(in, n, &at, NULL))
+        return false;
+    *t = kymo_text_of((const char *)at.p, n);
+    return true;
+}
+
+static bool skip(struct kymo_bytes *in, size_t n)
+{
+    struct kymo_bytes at;
+    return kymo_bytes_take(in, n, &at, NULL) == KYMO_OK;
+}
+
+/* One process of a list of form 5 to 9: what came with which form stands in the conditions. */
+static bool parse_process(struct kymo_bytes *in, uint32_t form, struct kymo_import_process *p)
+{
+    uint64_t tid, pid, ppid;
+    uint32_t bytes = 0;
+    struct kymo_text path = {NULL, 0}, other;
+    const struct kymo_bytes start = *in;
+    if (form >= 9 && kymo_bytes_u32(in, &bytes, NULL))
+        return false;
+    if (kymo_bytes_u64(in, &tid, NULL) || kymo_bytes_u64(in, &pid, NULL) ||
+        kymo_bytes_u64(in, &ppid, NULL) ||
+        !skip(in, form >= 8   ? 16
+                  : form >= 6 ? 8
+                              : 0) ||
+        !take_text(in, &p->comm) || !take_text(in, &p->exe) ||
+        (form >= 7 && !take_text(in, &path)) || !take_text(in, &p->argv) ||
+        !take_text(in, &other) || !skip(in, 8 + 4) || kymo_bytes_u32(in, &p->uid, NULL) ||
+        kymo_bytes_u32(in, &p->gid, NULL) || !skip(in, 3 * 4 + 2 * 8) ||
+        !take_text(in, &other) || !skip(in, 16) || !take_text(in, &other) ||
+        !take_text(in, &other))
+        return false;
+    p->tid = (uint32_t)tid;
+    p->pid = (uint32_t)pid;
+    p->ppid = (uint32_t)ppid;
+    p->has_ids = 1;
+    if (path.n)
+        p->exe = path;
+    if (form < 9)
+        return true;
+    const size_t taken = start.left - in->left;
+    return bytes >= taken && skip(in, bytes - taken);
+}
+
+static kymo_status tell_process(struct scap *s, struct kymo_import_process *p,
+                                struct kymo_err *err)
+{
+    join_argv(s, p->exe, p->argv.p, p->argv.n);
+    p->argv = kymo_text_of((const char *)s->argv.p, s->argv.n);
+    if (p->pid && p->pid != p->tid)
+        KYMO_TRY(kymo_sink_thread(s->sink, p->tid, p->pid, err));
+    return kymo_sink_process(s->sink, p, err);
+}
+
+/* The processes of the list, as of now. */
+static kymo_status take_processes(struct scap *s, struct kymo_err *err)
+{
+    struct kymo_bytes in = kymo_bytes_view(s->list, s->list_bytes, 0);
+    kymo_status status = KYMO_OK;
+    while (!status && in.left >= 4) {
+        struct kymo_import_process p = {.ts_ns = s->now_ns, .kind = KYMO_IMPORT_SNAPSHOT};
+        if (!parse_process(&in, s->list_form, &p))
+            status = corrupt(s, err, "a list of processes that ends in the middle of one");
+        else if (p.tid)
+            status = tell_process(s, &p, err);
+    }
+    free(s->list);
+    s->list = NULL;
+    return status;
+}
+
+static kymo_status keep_processes(struct scap *s, uint32_t form, const uint8_t *body, size_t n,
+                                  struct kymo_err *err)
+{
+    free(s->list);
+    s->list = malloc(n ? n : 1);
+    if (!s->list)
+        return KYMO_FAIL(err, KYMO_ELIMIT, s->block_at, "out of memory");
+    memcpy(s->list, body, n);
+    s->list_bytes = n;
+    s->list_form = form;
+    return KYMO_OK;
+}
+
+static kymo_status take_machine(struct scap *s, const uint8_t *body, size_t n,
+                                struct kymo_err *err)
+{
+    char text[160];
+    if (n < 4 + 8 + 8 + 128)
+        return corrupt(s, err, "a machine block too short");
+    (void)snprintf(text, sizeof(text), "%" PRIu32, kymo_load_u32(body));
+    KYMO_TRY(kymo_sink_fact(s->sink, "cpus", text, err));
+    (void)snprintf(text, sizeof(text), "%.*s", (int)strnlen((const char *)body + 20, 128),
+                   (const char *)body + 20);
+    return kymo_sink_fact(s->sink, "host", text, err);
+}
+
+static kymo_status take_section(struct scap *s, const uint8_t *body, size_t n,
+                                struct kymo_err *err)
+{
+    if (n < 16)
+        return corrupt(s, err, "a section too short for its header");
+    if (kymo_load_u32(body) != 0x1a2b3c4d)
+        return KYMO_FAIL(err, KYMO_EINPUT, s->block_at,
+                         "the recording is of a machine of the other byte order");
+    if (kymo_load_u16(body + 4) != 1)
+        return KYMO_FAIL(err, KYMO_EINPUT, s->block_at, "version %u.%u, 1 is known",
+                         kymo_load_u16(body + 4), kymo_load_u16(body + 6));
+    s->begun = true;
+    return KYMO_OK;
+}
+
+static kymo_status take_block(struct scap *s, uint32_t type, const uint8_t *body, size_t n,
+                              struct kymo_err *err)
+{
+    const struct event_form *f = form_of(type);
+    if (!s->begun && type != BLOCK_SECTION)
+        return corrupt(s, err, "no section at the start: this is no scap file");
+    if (f)
+        return take_event(s, f, body, n, err);
+    if (type == BLOCK_SECTION)
+        return take_section(s, body, n, err);
+    if (type == BLOCK_MACHINE)
+        return take_machine(s, body, n, err);
+    if (type >= 0x211 && type <= 0x215)
+        return keep_processes(s, type - 0x211 + 5, body, n, err);
+    return KYMO_OK; /* users, interfaces, open files */
+}
+
+static kymo_status tell_rest(struct scap *s, struct kymo_err *err)
+{
+    char text[200];
+    for (uint32_t i = 0; s->n_entered && i < SLOTS; i++)
+        while (s->entered[i].tid) /* another may move here */
+            KYMO_TRY(tell_entered(s, &s->entered[i], s->now_ns, false, err));
+    (void)snprintf(text, sizeof(text),
+                   "%" PRIu64 ": %" PRIu64 " of the kernel and %" PRIu64
+                   " of the recorder itself in no table, %" PRIu64
+                   " of types that are not known",
+                   s->events, s->kernel, s->internal, s->unknown);
+    return kymo_sink_fact(s->sink, "events", text, err);
+}
+
+static kymo_status step_scap(void *ctx, int *more, uint64_t *now_ns, struct kymo_err *err)
+{
+    struct scap *s = ctx;
+    const uint8_t *p;
+    size_t have;
+    s->block_at = kymo_input_at(s->in);
+    KYMO_TRY(kymo_input_peek(s->in, 8, &p, &have, err));
+    *more = have > 0 || !s->begun;
+    if (!*more)
+        return tell_rest(s, err);
+    if (have < 8)
+        return corrupt(s, err, "the file ends in the middle of a block's header");
+    const uint32_t type = kymo_load_u32(p), bytes = kymo_load_u32(p + 4);
+    if (bytes < BLOCK_FRAME)
+        return corrupt(s, err, "a block shorter than its frame");
+    KYMO_TRY(kymo_input_peek(s->in, bytes, &p, &have, err));
+    if (have < bytes)
+        return corrupt(s, err, "the file ends in the middle of a block");
+    if (kymo_load_u32(p + bytes - 4) != bytes)
+        return corrupt(s, err, "a block whose two lengths differ");
+    KYMO_TRY(take_block(s, type, p + 8, bytes - BLOCK_FRAME, err));
+    kymo_input_skip(s->in, bytes);
+    *now_ns = s->now_ns;
+    return KYMO_OK;
+}
+
+static bool guess_scap(const uint8_t *p, size_t n)
+{
+    if (n < 20 || kymo_load_u32(p) != BLOCK_SECTION || kymo_load_u32(p + 8) != 0x1a2b3c4d)
+        return false;
+    const uint32_t bytes = kymo_load_u32(p + 4);
+    if (bytes > n - 4)
+        return false;
+    const uint32_t next = kymo_load_u32(p + bytes);
+    return (next >= 0x201 && next < 0x300) || next == 0x8002abcd;
+}
+
+const struct kymo_importer kymo_import_scap = {
+    .name = "scap",
+    .guess = guess_scap,
+    .open = open_scap,
+    .step = step_scap,
+    .close = close_scap,
+};
