@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "format/base/size.h"
-#include "format/import/import.h"
+#include "format/import/pairs.h"
 #include "format/import/scap_events.h"
 #include "format/trace/sysname.h"
 
@@ -22,8 +22,6 @@
 #define BLOCK_MACHINE 0x201u
 #define BLOCK_FRAME 12u /* type, length, length */
 #define PARAMS_MAX 32u
-#define SLOTS 131072u /* threads that are in a call, at most half of them */
-#define PATH_BYTES 4096u
 #define ADDR_BYTES 128u
 
 struct param {
@@ -39,24 +37,13 @@ struct event {
     struct param param[PARAMS_MAX];
 };
 
-/* A call that was entered. */
-struct entered {
-    uint32_t tid; /* 0: free */
-    uint16_t type, nr;
-    uint8_t has_arg;
-    uint64_t ts_ns;
-    uint64_t arg[6];
-    char *path, *path2, *addr; /* owned, or NULL */
-};
-
 struct scap {
     struct kymo_input *in;  /* borrowed */
     struct kymo_sink *sink; /* borrowed */
     uint32_t arch;
     bool begun;
     uint64_t now_ns, block_at;
-    struct entered *entered; /* [SLOTS] */
-    uint32_t n_entered;
+    struct kymo_pairs *pairs;
     uint64_t events, kernel, internal, unknown;
     uint8_t
         *list; /* owned: the processes at the start, until the first event says when that was */
@@ -72,20 +59,10 @@ static kymo_status corrupt(const struct scap *s, struct kymo_err *err, const cha
 
 /* ---- life ------------------------------------------------------------------------------------------- */
 
-static void drop_texts(struct entered *e)
-{
-    free(e->path);
-    free(e->path2);
-    free(e->addr);
-    e->path = e->path2 = e->addr = NULL;
-}
-
 static void close_scap(void *ctx)
 {
     struct scap *s = ctx;
-    for (size_t i = 0; s->n_entered && i < SLOTS; i++)
-        drop_texts(&s->entered[i]);
-    free(s->entered);
+    kymo_pairs_close(s->pairs);
     free(s->list);
     kymo_buf_release(&s->argv);
     free(s);
@@ -96,11 +73,12 @@ static kymo_status open_scap(void **ctx, struct kymo_input *in,
                              struct kymo_err *err)
 {
     struct scap *s = calloc(1, sizeof(*s));
-    if (s)
-        s->entered = calloc(SLOTS, sizeof(*s->entered));
-    if (!s || !s->entered) {
-        free(s);
+    if (!s)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    const kymo_status status = kymo_pairs_open(&s->pairs, sink, err);
+    if (status) {
+        free(s);
+        return status;
     }
     s->in = in;
     s->sink = sink;
@@ -113,35 +91,6 @@ static kymo_status open_scap(void **ctx, struct kymo_input *in,
         "cgroup, execs before the recording, flags and modes as numbers, which calls "
         "were of 32 bits, calls that the recorder was told to leave out",
         err);
-}
-
-/* ---- calls that were entered -------------------------------------------------------------------------- */
-
-static uint32_t home(uint32_t tid)
-{
-    return (uint32_t)((tid * 0x9E3779B97F4A7C15ull) >> 32) & (SLOTS - 1);
-}
-
-static struct entered *find(struct scap *s, uint32_t tid)
-{
-    uint32_t i = home(tid);
-    while (s->entered[i].tid && s->entered[i].tid != tid)
-        i = (i + 1) & (SLOTS - 1);
-    return &s->entered[i];
-}
-
-static void forget(struct scap *s, struct entered *e)
-{
-    uint32_t hole = (uint32_t)(e - s->entered);
-    drop_texts(e);
-    for (uint32_t i = (hole + 1) & (SLOTS - 1); s->entered[i].tid; i = (i + 1) & (SLOTS - 1)) {
-        if (((i - home(s->entered[i].tid)) & (SLOTS - 1)) < ((i - hole) & (SLOTS - 1)))
-            continue;
-        s->entered[hole] = s->entered[i];
-        hole = i;
-    }
-    memset(&s->entered[hole], 0, sizeof(s->entered[hole]));
-    s->n_entered--;
 }
 
 /* ---- parameters ----------------------------------------------------------------------------------------- */
@@ -182,17 +131,6 @@ static struct kymo_text string(const struct event *e, uint32_t i)
     if ((n == 4 && memcmp(p->p, "<NA>", 4) == 0) || (n == 6 && memcmp(p->p, "(NULL)", 6) == 0))
         return kymo_text_of(NULL, 0);
     return kymo_text_of((const char *)p->p, n);
-}
-
-/* A copy of a text, cut at a path's length; NULL for none. */
-static char *keep(struct kymo_text t)
-{
-    return t.p ? strndup(t.p, t.n < PATH_BYTES ? t.n : PATH_BYTES) : NULL;
-}
-
-static struct kymo_text of_copy(const char *s)
-{
-    return kymo_text_of(s, s ? strlen(s) : 0);
 }
 
 static size_t put_inet(char *out, int family, const uint8_t *host, const uint8_t *port)
@@ -256,16 +194,6 @@ static void take_params(const struct event *e, const char *letters, struct kymo_
 
 /* ---- calls ---------------------------------------------------------------------------------------------- */
 
-/* What the entry told, into the call of the exit. */
-static void join(const struct entered *e, struct kymo_import_call *c)
-{
-    memcpy(c->arg, e->arg, sizeof(c->arg));
-    c->has_arg = e->has_arg;
-    c->path = of_copy(e->path);
-    c->path2 = of_copy(e->path2);
-    c->addr = of_copy(e->addr);
-}
-
 static kymo_status name_call(struct scap *s, const struct kymo_scap_event *t, uint32_t nr,
                              struct kymo_import_call *c, struct kymo_err *err)
 {
@@ -277,52 +205,16 @@ static kymo_status name_call(struct scap *s, const struct kymo_scap_event *t, ui
     return kymo_sink_name(s->sink, s->arch, t->name, strlen(t->name), &c->arch, &c->nr, err);
 }
 
-/* An entry whose exit never came: as the recorder has those that do not come back, or still block. */
-static kymo_status tell_entered(struct scap *s, struct entered *e, uint64_t ts_ns, bool died,
-                                struct kymo_err *err)
-{
-    const struct kymo_scap_event *t = kymo_scap_event(e->type);
-    struct kymo_import_call c = {.ts_ns = ts_ns, .dur_ns = KYMO_IMPORT_UNKNOWN, .tid = e->tid};
-    join(e, &c);
-    KYMO_TRY(name_call(s, t, e->nr, &c, err));
-    const struct kymo_sysinfo *info = kymo_sysinfo(c.arch, c.nr);
-    const bool leaves =
-        info && (strcmp(info->name, "exit") == 0 || strcmp(info->name, "exit_group") == 0 ||
-                 strcmp(info->name, "rt_sigreturn") == 0);
-    c.flags = leaves || (died && t->cls == KYMO_SCAP_GENERIC) ? KYMO_CALL_AT_ENTRY
-                                                              : KYMO_CALL_UNFINISHED;
-    const kymo_status status = kymo_sink_call(s->sink, &c, err);
-    forget(s, e);
-    return status;
-}
-
 static kymo_status take_enter(struct scap *s, const struct event *e,
                               const struct kymo_scap_event *t, struct kymo_err *err)
 {
-    struct kymo_import_call c = {0};
+    struct kymo_import_call c = {.ts_ns = e->ts_ns, .tid = e->tid, .cpu = e->cpu};
     char addr[ADDR_BYTES];
-    struct entered *slot = find(s, e->tid);
-    if (slot->tid) {
-        KYMO_TRY(tell_entered(s, slot, slot->ts_ns, false, err));
-        slot = find(s, e->tid);
-    }
-    if (s->n_entered == SLOTS / 2)
-        return KYMO_FAIL(err, KYMO_ELIMIT, s->block_at, "more than %u threads are in a call",
-                         SLOTS / 2);
     take_params(e, t->enter, &c, addr);
-    *slot = (struct entered){.tid = e->tid,
-                             .type = e->type,
-                             .nr = UINT16_MAX,
-                             .has_arg = c.has_arg,
-                             .ts_ns = e->ts_ns,
-                             .path = keep(c.path),
-                             .path2 = keep(c.path2),
-                             .addr = keep(c.addr)};
-    memcpy(slot->arg, c.arg, sizeof(slot->arg));
-    if (t->cls == KYMO_SCAP_GENERIC && e->n > 1)
-        slot->nr = (uint16_t)number_or_0(e, 1);
-    s->n_entered++;
-    return KYMO_OK;
+    const uint32_t nr =
+        t->cls == KYMO_SCAP_GENERIC && e->n > 1 ? (uint32_t)number_or_0(e, 1) : UINT16_MAX;
+    KYMO_TRY(name_call(s, t, nr, &c, err));
+    return kymo_pairs_enter(s->pairs, &c, e->type, err);
 }
 
 /* exe, then the arguments with their zeros, as one line. */
@@ -400,34 +292,21 @@ static kymo_status take_exit(struct scap *s, const struct event *e,
     struct kymo_import_call c = {
         .ts_ns = e->ts_ns, .dur_ns = KYMO_IMPORT_UNKNOWN, .tid = e->tid, .cpu = e->cpu};
     char addr[ADDR_BYTES];
-    struct entered *in = find(s, e->tid);
-    if (in->tid && in->type != (e->type & 0xfffeu)) {
-        KYMO_TRY(tell_entered(s, in, in->ts_ns, false, err));
-        in = find(s, e->tid);
-    }
-    uint32_t nr = UINT16_MAX;
-    if (in->tid) {
-        join(in, &c);
-        c.dur_ns = e->ts_ns >= in->ts_ns ? e->ts_ns - in->ts_ns : KYMO_IMPORT_UNKNOWN;
-        nr = in->nr;
-    }
+    int found;
+    KYMO_TRY(kymo_pairs_exit(s->pairs, &c, e->type & 0xfffeu, &found, err));
     take_params(e, t->exit, &c, addr);
-    KYMO_TRY(name_call(s, t, nr, &c, err));
+    if (!found)
+        KYMO_TRY(name_call(s, t, UINT16_MAX, &c, err));
     if (t->cls == KYMO_SCAP_EXEC)
         KYMO_TRY(tell_exec(s, e, &c, err));
     if (t->cls == KYMO_SCAP_CLONE)
         KYMO_TRY(tell_fork(s, e, &c, err));
-    const kymo_status status = kymo_sink_call(s->sink, &c, err);
-    if (in->tid)
-        forget(s, in);
-    return status;
+    return kymo_sink_call(s->sink, &c, err);
 }
 
 static kymo_status take_death(struct scap *s, const struct event *e, struct kymo_err *err)
 {
-    struct entered *in = find(s, e->tid);
-    if (in->tid)
-        KYMO_TRY(tell_entered(s, in, in->ts_ns, true, err));
+    KYMO_TRY(kymo_pairs_died(s->pairs, e->tid, err));
     const struct kymo_import_process p = {.ts_ns = e->ts_ns,
                                           .kind = KYMO_IMPORT_EXIT,
                                           .tid = e->tid,
@@ -684,9 +563,7 @@ static kymo_status take_block(struct scap *s, uint32_t type, const uint8_t *body
 static kymo_status tell_rest(struct scap *s, struct kymo_err *err)
 {
     char text[200];
-    for (uint32_t i = 0; s->n_entered && i < SLOTS; i++)
-        while (s->entered[i].tid) /* another may move here */
-            KYMO_TRY(tell_entered(s, &s->entered[i], s->now_ns, false, err));
+    KYMO_TRY(kymo_pairs_finish(s->pairs, s->now_ns, err));
     (void)snprintf(text, sizeof(text),
                    "%" PRIu64 ": %" PRIu64 " of the kernel and %" PRIu64
                    " of the recorder itself in no table, %" PRIu64
