@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "format/base/file.h"
 #include "format/base/size.h"
@@ -36,7 +37,7 @@ struct work {
 static int parse_args(int argc, char **argv, struct opts *o)
 {
     const struct kymo_opt table[] = {
-        {KYMO_OPT_CHOICE, 0, "from", "strace|sequences|pcap|scap",
+        {KYMO_OPT_CHOICE, 0, "from", "strace|sequences|pcap|scap|perf|sysdig|tetragon|ctf",
          "what the files are (guessed from their first bytes where that is safe)", &o->from, 0,
          0},
         {KYMO_OPT_STR, 'w', "write", "FILE",
@@ -82,12 +83,22 @@ static uint32_t arch_of(const char *name)
     return 0;
 }
 
+/* A folder that describes its streams. */
+static bool is_ctf(const char *path)
+{
+    struct kymo_buf name = {0};
+    kymo_buf_printf(&name, "%s/metadata", path);
+    kymo_buf_u8(&name, 0);
+    const bool is = !name.failed && access((const char *)name.p, R_OK) == 0;
+    kymo_buf_release(&name);
+    return is;
+}
+
 /* All of the files are of one format, the first one's. */
 static kymo_status choose(const struct opts *o, struct work *w, struct kymo_err *err)
 {
     const uint8_t *p;
     size_t n;
-    w->importer = o->from ? kymo_importer_by_name(o->from) : NULL;
     if (w->importer)
         return KYMO_OK;
     w->at = o->in.v[0];
@@ -103,9 +114,15 @@ static kymo_status choose(const struct opts *o, struct work *w, struct kymo_err 
 static kymo_status open_all(const struct opts *o, struct work *w, const char *out,
                             struct kymo_err *err)
 {
+    if (o->from)
+        w->importer = kymo_importer_by_name(o->from);
+    else if (is_ctf(o->in.v[0]))
+        w->importer = &kymo_import_ctf;
     for (size_t i = 0; i < o->in.n; i++) {
         w->at = o->in.v[i];
-        KYMO_TRY(kymo_input_open(&w->in[i], o->in.v[i], err));
+        KYMO_TRY(w->importer && w->importer->by_name
+                     ? kymo_input_memory(&w->in[i], "", 0, o->in.v[i], err)
+                     : kymo_input_open(&w->in[i], o->in.v[i], err));
     }
     KYMO_TRY(choose(o, w, err));
     w->at = out;

@@ -58,6 +58,73 @@ const char *kymo_import_daytime(const char *s, uint64_t *ns)
     return p;
 }
 
+/* Days since 1970 of a day of the Gregorian calendar, year >= 1970. */
+static uint64_t days_of(uint64_t year, uint64_t month, uint64_t day)
+{
+    static const uint16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    const uint64_t leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    const uint64_t y = year - 1;
+    return (year - 1970) * 365 + (y / 4 - y / 100 + y / 400) -
+           (1969 / 4 - 1969 / 100 + 1969 / 400) + before[month - 1] + (month > 2 ? leap : 0) +
+           day - 1;
+}
+
+bool kymo_import_rfc3339(const char *s, uint64_t *ns)
+{
+    uint64_t year, month, day, within, hour = 0, minute = 0;
+    if (!(s = kymo_import_digits(s, 2400, &year)) || *s != '-' ||
+        !(s = kymo_import_digits(s + 1, 12, &month)) || *s != '-' ||
+        !(s = kymo_import_digits(s + 1, 31, &day)) || (*s != 'T' && *s != ' ') ||
+        !(s = kymo_import_daytime(s + 1, &within)) || year < 1971 || !month || !day)
+        return false;
+    const char sign = *s;
+    if (sign == '+' || sign == '-') {
+        if (!(s = kymo_import_digits(s + 1, 23, &hour)) || *s != ':' ||
+            !kymo_import_digits(s + 1, 59, &minute))
+            return false;
+    } else if (sign != 'Z') {
+        return false;
+    }
+    const uint64_t zone = (hour * 60 + minute) * 60 * SECOND;
+    *ns = days_of(year, month, day) * 86400 * SECOND + within;
+    *ns = sign == '+' ? *ns - zone : *ns + zone;
+    return true;
+}
+
+uint32_t kymo_import_signal(const char *name, size_t n)
+{
+    static const char *const signal[] = {
+        "",       "HUP",  "INT",    "QUIT", "ILL",   "TRAP", "ABRT", "BUS",
+        "FPE",    "KILL", "USR1",   "SEGV", "USR2",  "PIPE", "ALRM", "TERM",
+        "STKFLT", "CHLD", "CONT",   "STOP", "TSTP",  "TTIN", "TTOU", "URG",
+        "XCPU",   "XFSZ", "VTALRM", "PROF", "WINCH", "IO",   "PWR",  "SYS"};
+    if (n > 3 && memcmp(name, "SIG", 3) == 0) {
+        name += 3;
+        n -= 3;
+    }
+    for (uint32_t i = 1; i < KYMO_COUNT_OF(signal); i++)
+        if (n == strlen(signal[i]) && memcmp(name, signal[i], n) == 0)
+            return i;
+    return 0;
+}
+
+int kymo_import_size_arg(uint32_t arch, uint32_t nr)
+{
+    static const struct {
+        const char *name;
+        int arg;
+    } sized[] = {
+        {"read", 2},      {"write", 2},           {"pread64", 2},  {"pwrite64", 2},
+        {"sendto", 2},    {"recvfrom", 2},        {"sendfile", 3}, {"splice", 4},
+        {"getrandom", 1}, {"copy_file_range", 4},
+    };
+    const struct kymo_sysinfo *info = kymo_sysinfo(arch, nr);
+    for (size_t i = 0; info && i < KYMO_COUNT_OF(sized); i++)
+        if (strcmp(info->name, sized[i].name) == 0)
+            return sized[i].arg;
+    return -1;
+}
+
 void kymo_import_quote(struct kymo_buf *line, const char *s, size_t n)
 {
     bool plain = n > 0;

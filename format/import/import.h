@@ -45,6 +45,8 @@ void kymo_input_skip(struct kymo_input *in, size_t n);
  */
 KYMO_MUST_USE kymo_status kymo_input_line(struct kymo_input *in, char **line, size_t *n,
                                           struct kymo_err *err);
+/* An error is about this line from now on, not the one last taken. */
+void kymo_input_place(struct kymo_input *in, uint64_t line, uint64_t at_bytes);
 /* KYMO_FAIL with "line N: " before the message and the byte of the line's start. */
 kymo_status kymo_input_bad_line(const struct kymo_input *in, struct kymo_err *err,
                                 const char *fmt, ...) KYMO_PRINTF(3, 4);
@@ -168,6 +170,7 @@ struct kymo_import_opts {
 /* What one input is read by; ctx is the importer's own. */
 struct kymo_importer {
     const char *name;
+    bool by_name; /* opens what the input's name says itself: the input is empty */
     /* Do these first bytes look so much like this format that it need not be said? */
     bool (*guess)(const uint8_t *p, size_t n);
     kymo_status (*open)(void **ctx, struct kymo_input *in, const struct kymo_import_opts *o,
@@ -178,7 +181,8 @@ struct kymo_importer {
 };
 
 extern const struct kymo_importer kymo_import_strace, kymo_import_sequences, kymo_import_pcap,
-    kymo_import_scap;
+    kymo_import_scap, kymo_import_perf, kymo_import_sysdig, kymo_import_tetragon,
+    kymo_import_ctf;
 
 /* The importer called name, or NULL. */
 const struct kymo_importer *kymo_importer_by_name(const char *name);
@@ -201,6 +205,12 @@ const char *kymo_import_digits(const char *s, uint64_t max, uint64_t *v);
 const char *kymo_import_seconds(const char *s, uint64_t *ns);
 /* "12:34:56.7" to ns since midnight; the place behind it, or NULL. */
 const char *kymo_import_daytime(const char *s, uint64_t *ns);
+/* "2022-01-19T16:29:01.861Z" to ns since 1970; false: no such time. */
+bool kymo_import_rfc3339(const char *s, uint64_t *ns);
+/* 9 for "SIGKILL" (or "KILL"), 0 unknown. */
+uint32_t kymo_import_signal(const char *name, size_t n);
+/* Which argument of a call is the number of its bytes; -1: none, or none that is sure. */
+int kymo_import_size_arg(uint32_t arch, uint32_t nr);
 /* Add an argument to a command line as the recorder writes them: quoted where it needs it. */
 void kymo_import_quote(struct kymo_buf *line, const char *s, size_t n);
 /* The last part of a path, at most 15 bytes: what the kernel calls a program. */

@@ -8,10 +8,8 @@
 #include "format/import/import.h"
 
 static const struct kymo_importer *const all[] = {
-    &kymo_import_strace,
-    &kymo_import_sequences,
-    &kymo_import_pcap,
-    &kymo_import_scap,
+    &kymo_import_strace, &kymo_import_sequences, &kymo_import_pcap,     &kymo_import_scap,
+    &kymo_import_perf,   &kymo_import_sysdig,    &kymo_import_tetragon, &kymo_import_ctf,
 };
 
 const struct kymo_importer *kymo_importer_by_name(const char *name)

@@ -270,6 +270,12 @@ kymo_status kymo_input_line(struct kymo_input *in, char **line, size_t *n, struc
     return KYMO_OK;
 }
 
+void kymo_input_place(struct kymo_input *in, uint64_t line, uint64_t at_bytes)
+{
+    in->lines = line;
+    in->line_bytes = at_bytes;
+}
+
 kymo_status kymo_input_bad_line(const struct kymo_input *in, struct kymo_err *err,
                                 const char *fmt, ...)
 {

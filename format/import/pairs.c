@@ -7,7 +7,7 @@
 #include "format/base/size.h"
 #include "format/trace/sysname.h"
 
-#define SLOTS (2 * KYMO_PAIRS_MAX)
+#define SLOTS_MIN 64u
 #define TEXT_BYTES_MAX 4096u
 
 struct entered {
@@ -18,17 +18,17 @@ struct entered {
 
 struct kymo_pairs {
     struct kymo_sink *sink; /* borrowed */
-    struct entered *slot;   /* [SLOTS] */
+    struct entered *slot;   /* [slots], at most half of them used */
     struct entered left;    /* the one last left: its texts are lent out */
-    uint32_t n;
+    uint32_t slots, n;      /* slots: a power of two */
 };
 
 static void drop_texts(struct entered *e)
 {
-    free((void *)(uintptr_t)e->call.path.p);
-    free((void *)(uintptr_t)e->call.path2.p);
-    free((void *)(uintptr_t)e->call.addr.p);
-    free((void *)(uintptr_t)e->call.comm.p);
+    free((void *)e->call.path.p);
+    free((void *)e->call.path2.p);
+    free((void *)e->call.addr.p);
+    free((void *)e->call.comm.p);
     memset(e, 0, sizeof(*e));
 }
 
@@ -37,12 +37,13 @@ kymo_status kymo_pairs_open(struct kymo_pairs **out, struct kymo_sink *sink,
 {
     struct kymo_pairs *p = calloc(1, sizeof(*p));
     if (p)
-        p->slot = calloc(SLOTS, sizeof(*p->slot));
+        p->slot = calloc(SLOTS_MIN, sizeof(*p->slot));
     if (!p || !p->slot) {
         free(p);
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     }
     p->sink = sink;
+    p->slots = SLOTS_MIN;
     *out = p;
     return KYMO_OK;
 }
@@ -51,7 +52,7 @@ void kymo_pairs_close(struct kymo_pairs *p)
 {
     if (!p)
         return;
-    for (uint32_t i = 0; p->n && i < SLOTS; i++)
+    for (uint32_t i = 0; p->n && i < p->slots; i++)
         if (p->slot[i].used)
             drop_texts(&p->slot[i]);
     drop_texts(&p->left);
@@ -59,17 +60,32 @@ void kymo_pairs_close(struct kymo_pairs *p)
     free(p);
 }
 
-static uint32_t home(uint32_t tid)
+static uint32_t home(const struct kymo_pairs *p, uint32_t tid)
 {
-    return (uint32_t)((tid * 0x9E3779B97F4A7C15ull) >> 32) & (SLOTS - 1);
+    return (uint32_t)((tid * 0x9E3779B97F4A7C15ull) >> 32) & (p->slots - 1);
 }
 
-static struct entered *find(struct kymo_pairs *p, uint32_t tid)
+static struct entered *find(const struct kymo_pairs *p, uint32_t tid)
 {
-    uint32_t i = home(tid);
+    uint32_t i = home(p, tid);
     while (p->slot[i].used && p->slot[i].call.tid != tid)
-        i = (i + 1) & (SLOTS - 1);
+        i = (i + 1) & (p->slots - 1);
     return &p->slot[i];
+}
+
+static kymo_status grow(struct kymo_pairs *p, struct kymo_err *err)
+{
+    struct kymo_pairs bigger = *p;
+    bigger.slots = 2 * p->slots;
+    bigger.slot = calloc(bigger.slots, sizeof(*bigger.slot));
+    if (!bigger.slot)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    for (uint32_t i = 0; i < p->slots; i++)
+        if (p->slot[i].used)
+            *find(&bigger, p->slot[i].call.tid) = p->slot[i];
+    free(p->slot);
+    *p = bigger;
+    return KYMO_OK;
 }
 
 /* Move an entry out of the table into p->left; those behind it that would no longer be found move up. */
@@ -78,9 +94,10 @@ static void leave(struct kymo_pairs *p, struct entered *e)
     uint32_t hole = (uint32_t)(e - p->slot);
     drop_texts(&p->left);
     p->left = *e;
-    for (uint32_t i = (hole + 1) & (SLOTS - 1); p->slot[i].used; i = (i + 1) & (SLOTS - 1)) {
-        const uint32_t from_home = (i - home(p->slot[i].call.tid)) & (SLOTS - 1);
-        if (from_home < ((i - hole) & (SLOTS - 1)))
+    for (uint32_t i = (hole + 1) & (p->slots - 1); p->slot[i].used;
+         i = (i + 1) & (p->slots - 1)) {
+        const uint32_t from_home = (i - home(p, p->slot[i].call.tid)) & (p->slots - 1);
+        if (from_home < ((i - hole) & (p->slots - 1)))
             continue;
         p->slot[hole] = p->slot[i];
         hole = i;
@@ -130,6 +147,10 @@ kymo_status kymo_pairs_enter(struct kymo_pairs *p, const struct kymo_import_call
     if (p->n == KYMO_PAIRS_MAX)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "more than %u threads are in a call",
                          KYMO_PAIRS_MAX);
+    if (p->n >= p->slots / 2) {
+        KYMO_TRY(grow(p, err));
+        e = find(p, c->tid);
+    }
     *e = (struct entered){.call = *c, .tag = tag, .used = true};
     p->n++;
     const bool path = own(&e->call.path), path2 = own(&e->call.path2);
@@ -143,7 +164,7 @@ kymo_status kymo_pairs_exit(struct kymo_pairs *p, struct kymo_import_call *c, ui
                             int *found, struct kymo_err *err)
 {
     struct entered *e = find(p, c->tid);
-    *found = e->used && e->tag == tag;
+    *found = e->used && (e->tag == tag || tag == KYMO_PAIRS_ANY);
     if (!e->used)
         return KYMO_OK;
     if (!*found)
@@ -168,7 +189,7 @@ kymo_status kymo_pairs_died(struct kymo_pairs *p, uint32_t tid, struct kymo_err 
 
 kymo_status kymo_pairs_finish(struct kymo_pairs *p, uint64_t ts_ns, struct kymo_err *err)
 {
-    for (uint32_t i = 0; p->n && i < SLOTS; i++)
+    for (uint32_t i = 0; p->n && i < p->slots; i++)
         while (p->slot[i].used) /* another may move here */
             KYMO_TRY(give_up(p, &p->slot[i], ts_ns, err));
     return KYMO_OK;

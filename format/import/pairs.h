@@ -6,7 +6,8 @@
 
 #include "format/import/import.h"
 
-#define KYMO_PAIRS_MAX 65536u /* threads that are in a call */
+#define KYMO_PAIRS_MAX 65536u     /* threads that are in a call */
+#define KYMO_PAIRS_ANY UINT32_MAX /* an exit that does not say of which call it is */
 
 struct kymo_pairs; /* owned: _open, _close */
 

@@ -7,52 +7,21 @@
  *
  * source  falcosecurity's description of its capture files, 1.0 to 1.2
  */
-#include <arpa/inet.h>
+#include "format/import/scap.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/base/size.h"
-#include "format/import/pairs.h"
-#include "format/import/scap_events.h"
 #include "format/trace/sysname.h"
 
 #define BLOCK_SECTION 0x0a0d0d0au
 #define BLOCK_MACHINE 0x201u
 #define BLOCK_FRAME 12u /* type, length, length */
-#define PARAMS_MAX 32u
-#define ADDR_BYTES 128u
 
-struct param {
-    const uint8_t *p;
-    uint32_t n;
-};
-
-struct event {
-    uint64_t ts_ns;
-    uint32_t tid, cpu;
-    uint16_t type;
-    uint32_t n;
-    struct param param[PARAMS_MAX];
-};
-
-struct scap {
-    struct kymo_input *in;  /* borrowed */
-    struct kymo_sink *sink; /* borrowed */
-    uint32_t arch;
-    bool begun;
-    uint64_t now_ns, block_at;
-    struct kymo_pairs *pairs;
-    uint64_t events, kernel, internal, unknown;
-    uint8_t
-        *list; /* owned: the processes at the start, until the first event says when that was */
-    size_t list_bytes;
-    uint32_t list_form;
-    struct kymo_buf argv;
-};
-
-static kymo_status corrupt(const struct scap *s, struct kymo_err *err, const char *what)
+static kymo_status corrupt(const struct kymo_scap *s, struct kymo_err *err, const char *what)
 {
     return KYMO_FAIL(err, KYMO_ECORRUPT, s->block_at, "%s", what);
 }
@@ -61,7 +30,7 @@ static kymo_status corrupt(const struct scap *s, struct kymo_err *err, const cha
 
 static void close_scap(void *ctx)
 {
-    struct scap *s = ctx;
+    struct kymo_scap *s = ctx;
     kymo_pairs_close(s->pairs);
     free(s->list);
     kymo_buf_release(&s->argv);
@@ -72,7 +41,7 @@ static kymo_status open_scap(void **ctx, struct kymo_input *in,
                              const struct kymo_import_opts *o, struct kymo_sink *sink,
                              struct kymo_err *err)
 {
-    struct scap *s = calloc(1, sizeof(*s));
+    struct kymo_scap *s = calloc(1, sizeof(*s));
     if (!s)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     const kymo_status status = kymo_pairs_open(&s->pairs, sink, err);
@@ -93,235 +62,13 @@ static kymo_status open_scap(void **ctx, struct kymo_input *in,
         err);
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------- */
-
-static bool number(const struct param *p, uint64_t *v)
-{
-    switch (p->n) {
-    case 1:
-        *v = p->p[0];
-        return true;
-    case 2:
-        *v = kymo_load_u16(p->p);
-        return true;
-    case 4:
-        *v = kymo_load_u32(p->p);
-        return true;
-    case 8:
-        *v = kymo_load_u64(p->p);
-        return true;
-    default:
-        return false;
-    }
-}
-
-static uint64_t number_or_0(const struct event *e, uint32_t i)
-{
-    uint64_t v = 0;
-    return i < e->n && number(&e->param[i], &v) ? v : 0;
-}
-
-/* A string with its zero; none where it is empty or stands for one that could not be read. */
-static struct kymo_text string(const struct event *e, uint32_t i)
-{
-    if (i >= e->n || !e->param[i].n)
-        return kymo_text_of(NULL, 0);
-    const struct param *p = &e->param[i];
-    const size_t n = strnlen((const char *)p->p, p->n);
-    if ((n == 4 && memcmp(p->p, "<NA>", 4) == 0) || (n == 6 && memcmp(p->p, "(NULL)", 6) == 0))
-        return kymo_text_of(NULL, 0);
-    return kymo_text_of((const char *)p->p, n);
-}
-
-static size_t put_inet(char *out, int family, const uint8_t *host, const uint8_t *port)
-{
-    char text[INET6_ADDRSTRLEN];
-    if (!inet_ntop(family, host, text, sizeof(text)))
-        return 0;
-    const int n = snprintf(out, ADDR_BYTES, family == AF_INET ? "inet:%s:%u" : "inet6:[%s]:%u",
-                           text, kymo_load_u16(port));
-    return n > 0 ? (size_t)n : 0;
-}
-
-/* An address (a), or the destination (t) or source (s) of a connection, as the recorder writes it. */
-static struct kymo_text address(const struct param *p, char what, char out[ADDR_BYTES])
-{
-    enum { UNIX = 1, INET = 2, INET6 = 10 }; /* Linux's, whoever reads */
-    const uint32_t each = p->n && p->p[0] == INET ? 6 : 18;
-    const uint32_t at = what == 't' ? 1 + each : 1;
-    size_t n = 0;
-    if (!p->n)
-        return kymo_text_of(NULL, 0);
-    if (p->p[0] == UNIX) {
-        const uint32_t path = what == 'a' ? 1 : 17;
-        if (p->n < path)
-            return kymo_text_of(NULL, 0);
-        const size_t len = strnlen((const char *)p->p + path, p->n - path);
-        const int put = snprintf(out, ADDR_BYTES, "unix:%.*s", (int)len, p->p + path);
-        n = put > 0 && (size_t)put < ADDR_BYTES ? (size_t)put : ADDR_BYTES - 1;
-    } else if ((p->p[0] == INET || p->p[0] == INET6) && p->n >= at + each) {
-        n = put_inet(out, p->p[0] == INET ? AF_INET : AF_INET6, p->p + at,
-                     p->p + at + each - 2);
-    }
-    return kymo_text_of(n ? out : NULL, n);
-}
-
-/* What the letters say of the event's parameters, into the call; addr is room for an address. */
-static void take_params(const struct event *e, const char *letters, struct kymo_import_call *c,
-                        char addr[ADDR_BYTES])
-{
-    for (uint32_t i = 0; i < e->n && letters[i]; i++) {
-        const char what = letters[i];
-        uint64_t v;
-        if (what == 'r' && number(&e->param[i], &v)) {
-            c->has_ret = 1;
-            c->ret = (int64_t)v;
-        } else if (what >= '0' && what <= '5' && number(&e->param[i], &v)) {
-            c->arg[what - '0'] = v;
-            c->has_arg |= (uint8_t)(1u << (what - '0'));
-        } else if (what == 'p' || what == 'q') {
-            const struct kymo_text t = string(e, i);
-            if (t.p && what == 'p')
-                c->path = t;
-            else if (t.p)
-                c->path2 = t;
-        } else if (what == 'a' || what == 't' || what == 's') {
-            const struct kymo_text t = address(&e->param[i], what, addr);
-            c->addr = t.p ? t : c->addr;
-        }
-    }
-}
-
-/* ---- calls ---------------------------------------------------------------------------------------------- */
-
-static kymo_status name_call(struct scap *s, const struct kymo_scap_event *t, uint32_t nr,
-                             struct kymo_import_call *c, struct kymo_err *err)
-{
-    if (t->cls == KYMO_SCAP_GENERIC && nr != UINT16_MAX) {
-        c->arch = s->arch;
-        c->nr = nr;
-        return KYMO_OK;
-    }
-    return kymo_sink_name(s->sink, s->arch, t->name, strlen(t->name), &c->arch, &c->nr, err);
-}
-
-static kymo_status take_enter(struct scap *s, const struct event *e,
-                              const struct kymo_scap_event *t, struct kymo_err *err)
-{
-    struct kymo_import_call c = {.ts_ns = e->ts_ns, .tid = e->tid, .cpu = e->cpu};
-    char addr[ADDR_BYTES];
-    take_params(e, t->enter, &c, addr);
-    const uint32_t nr =
-        t->cls == KYMO_SCAP_GENERIC && e->n > 1 ? (uint32_t)number_or_0(e, 1) : UINT16_MAX;
-    KYMO_TRY(name_call(s, t, nr, &c, err));
-    return kymo_pairs_enter(s->pairs, &c, e->type, err);
-}
-
-/* exe, then the arguments with their zeros, as one line. */
-static void join_argv(struct scap *s, struct kymo_text exe, const char *args, size_t n)
-{
-    kymo_buf_clear(&s->argv);
-    if (exe.p)
-        kymo_import_quote(&s->argv, exe.p, exe.n);
-    for (size_t at = 0; at < n;) {
-        const size_t len = strnlen(args + at, n - at);
-        kymo_import_quote(&s->argv, args + at, len);
-        at += len + 1;
-    }
-}
-
-static struct kymo_text command_line(struct scap *s, const struct event *e)
-{
-    const bool has = e->n > 2;
-    join_argv(s, string(e, 1), has ? (const char *)e->param[2].p : NULL,
-              has ? e->param[2].n : 0);
-    return kymo_text_of((const char *)s->argv.p, s->argv.n);
-}
-
-static kymo_status tell_exec(struct scap *s, const struct event *e, struct kymo_import_call *c,
-                             struct kymo_err *err)
-{
-    if (!c->has_ret || c->ret != 0)
-        return KYMO_OK;
-    const struct kymo_text exe = c->path.p ? c->path : string(e, 1);
-    const struct kymo_import_process p = {
-        .ts_ns = e->ts_ns,
-        .kind = KYMO_IMPORT_EXEC,
-        .pid = (uint32_t)number_or_0(e, 4),
-        .tid = e->tid,
-        .ppid = (uint32_t)number_or_0(e, 5),
-        .comm = e->n > 14 ? string(e, 13) : kymo_import_comm_of(exe),
-        .exe = exe,
-        .argv = command_line(s, e),
-    };
-    c->flags |= KYMO_CALL_EXECED;
-    c->has_arg = 0;
-    c->path = kymo_text_of(NULL, 0);
-    return kymo_sink_process(s->sink, &p, err);
-}
-
-/* The child's own return tells who it is. */
-static kymo_status tell_fork(struct scap *s, const struct event *e, struct kymo_import_call *c,
-                             struct kymo_err *err)
-{
-    if (!c->has_ret || c->ret != 0)
-        return KYMO_OK;
-    c->flags |= KYMO_CALL_CHILD;
-    const uint32_t pid = (uint32_t)number_or_0(e, 4);
-    const uint32_t ids = e->n >= 20 ? 16 : e->n == 17 ? 15 : e->n == 16 ? 14 : 9;
-    const struct kymo_import_process p = {
-        .ts_ns = e->ts_ns,
-        .kind = KYMO_IMPORT_FORK,
-        .pid = pid,
-        .tid = e->tid,
-        .ppid = (uint32_t)number_or_0(e, 5),
-        .has_ids = 1,
-        .uid = (uint32_t)number_or_0(e, ids),
-        .gid = (uint32_t)number_or_0(e, ids + 1),
-        .start_ns = e->ts_ns,
-        .comm = e->n > 16 ? string(e, 13) : kymo_text_of(NULL, 0),
-    };
-    if (pid)
-        KYMO_TRY(kymo_sink_thread(s->sink, e->tid, pid, err));
-    return kymo_sink_process(s->sink, &p, err);
-}
-
-static kymo_status take_exit(struct scap *s, const struct event *e,
-                             const struct kymo_scap_event *t, struct kymo_err *err)
-{
-    struct kymo_import_call c = {
-        .ts_ns = e->ts_ns, .dur_ns = KYMO_IMPORT_UNKNOWN, .tid = e->tid, .cpu = e->cpu};
-    char addr[ADDR_BYTES];
-    int found;
-    KYMO_TRY(kymo_pairs_exit(s->pairs, &c, e->type & 0xfffeu, &found, err));
-    take_params(e, t->exit, &c, addr);
-    if (!found)
-        KYMO_TRY(name_call(s, t, UINT16_MAX, &c, err));
-    if (t->cls == KYMO_SCAP_EXEC)
-        KYMO_TRY(tell_exec(s, e, &c, err));
-    if (t->cls == KYMO_SCAP_CLONE)
-        KYMO_TRY(tell_fork(s, e, &c, err));
-    return kymo_sink_call(s->sink, &c, err);
-}
-
-static kymo_status take_death(struct scap *s, const struct event *e, struct kymo_err *err)
-{
-    KYMO_TRY(kymo_pairs_died(s->pairs, e->tid, err));
-    const struct kymo_import_process p = {.ts_ns = e->ts_ns,
-                                          .kind = KYMO_IMPORT_EXIT,
-                                          .tid = e->tid,
-                                          .has_code = e->n > 0,
-                                          .code = (uint32_t)number_or_0(e, 0)};
-    return kymo_sink_process(s->sink, &p, err);
-}
-
 /* ---- blocks --------------------------------------------------------------------------------------------- */
 
 /* How many parameters an event without their number has: so many that their lengths fill it. */
 static bool count_params(const uint8_t *lengths, size_t bytes, uint32_t width, uint32_t *n)
 {
     size_t sum = 0;
-    for (uint32_t i = 0; i <= PARAMS_MAX; i++) {
+    for (uint32_t i = 0; i <= KYMO_SCAP_PARAMS_MAX; i++) {
         if (sum + (size_t)i * width == bytes) {
             *n = i;
             return true;
@@ -333,7 +80,8 @@ static bool count_params(const uint8_t *lengths, size_t bytes, uint32_t width, u
     return false;
 }
 
-static bool cut_params(struct event *e, const uint8_t *p, size_t bytes, uint32_t width)
+static bool cut_params(struct kymo_scap_record *e, const uint8_t *p, size_t bytes,
+                       uint32_t width)
 {
     size_t at = (size_t)e->n * width;
     if (at > bytes)
@@ -342,11 +90,11 @@ static bool cut_params(struct event *e, const uint8_t *p, size_t bytes, uint32_t
         const uint32_t n = width == 2 ? kymo_load_u16(p + 2u * i) : kymo_load_u32(p + 4u * i);
         if (n > bytes - at)
             return false;
-        if (i < PARAMS_MAX)
-            e->param[i] = (struct param){p + at, n};
+        if (i < KYMO_SCAP_PARAMS_MAX)
+            e->param[i] = (struct kymo_scap_param){p + at, n};
         at += n;
     }
-    e->n = e->n < PARAMS_MAX ? e->n : PARAMS_MAX;
+    e->n = e->n < KYMO_SCAP_PARAMS_MAX ? e->n : KYMO_SCAP_PARAMS_MAX;
     return true;
 }
 
@@ -367,8 +115,9 @@ static const struct event_form *form_of(uint32_t block)
     return NULL;
 }
 
-static kymo_status parse_event(struct scap *s, const struct event_form *f, const uint8_t *p,
-                               size_t n, struct event *e, struct kymo_err *err)
+static kymo_status parse_event(struct kymo_scap *s, const struct event_form *f,
+                               const uint8_t *p, size_t n, struct kymo_scap_record *e,
+                               struct kymo_err *err)
 {
     const size_t before = 2u + (f->has_flags ? 4u : 0u), fixed = f->has_count ? 26 : 22;
     if (n < before + fixed)
@@ -391,12 +140,12 @@ static kymo_status parse_event(struct scap *s, const struct event_form *f, const
     return KYMO_OK;
 }
 
-static kymo_status take_processes(struct scap *s, struct kymo_err *err);
+static kymo_status take_processes(struct kymo_scap *s, struct kymo_err *err);
 
-static kymo_status take_event(struct scap *s, const struct event_form *f, const uint8_t *p,
+static kymo_status take_event(struct kymo_scap *s, const struct event_form *f, const uint8_t *p,
                               size_t n, struct kymo_err *err)
 {
-    struct event e = {0};
+    struct kymo_scap_record e = {0};
     KYMO_TRY(parse_event(s, f, p, n, &e, err));
     const struct kymo_scap_event *t = kymo_scap_event(e.type);
     const uint8_t cls = t ? t->cls : KYMO_SCAP_UNKNOWN;
@@ -416,11 +165,12 @@ static kymo_status take_event(struct scap *s, const struct event_form *f, const 
         s->internal++;
         return KYMO_OK;
     case KYMO_SCAP_EXIT:
-        return e.type & 1 ? KYMO_OK : take_death(s, &e, err);
+        return e.type & 1 ? KYMO_OK : kymo_scap_take_death(s, &e, err);
     default:
         if (!e.tid) /* the idle task makes no calls */
             return corrupt(s, err, "a system call without a thread");
-        return e.type & 1 ? take_exit(s, &e, t, err) : take_enter(s, &e, t, err);
+        return e.type & 1 ? kymo_scap_take_exit(s, &e, t, err)
+                          : kymo_scap_take_enter(s, &e, t, err);
     }
 }
 
@@ -475,18 +225,8 @@ static bool parse_process(struct kymo_bytes *in, uint32_t form, struct kymo_impo
     return bytes >= taken && skip(in, bytes - taken);
 }
 
-static kymo_status tell_process(struct scap *s, struct kymo_import_process *p,
-                                struct kymo_err *err)
-{
-    join_argv(s, p->exe, p->argv.p, p->argv.n);
-    p->argv = kymo_text_of((const char *)s->argv.p, s->argv.n);
-    if (p->pid && p->pid != p->tid)
-        KYMO_TRY(kymo_sink_thread(s->sink, p->tid, p->pid, err));
-    return kymo_sink_process(s->sink, p, err);
-}
-
 /* The processes of the list, as of now. */
-static kymo_status take_processes(struct scap *s, struct kymo_err *err)
+static kymo_status take_processes(struct kymo_scap *s, struct kymo_err *err)
 {
     struct kymo_bytes in = kymo_bytes_view(s->list, s->list_bytes, 0);
     kymo_status status = KYMO_OK;
@@ -495,15 +235,15 @@ static kymo_status take_processes(struct scap *s, struct kymo_err *err)
         if (!parse_process(&in, s->list_form, &p))
             status = corrupt(s, err, "a list of processes that ends in the middle of one");
         else if (p.tid)
-            status = tell_process(s, &p, err);
+            status = kymo_scap_tell_process(s, &p, err);
     }
     free(s->list);
     s->list = NULL;
     return status;
 }
 
-static kymo_status keep_processes(struct scap *s, uint32_t form, const uint8_t *body, size_t n,
-                                  struct kymo_err *err)
+static kymo_status keep_processes(struct kymo_scap *s, uint32_t form, const uint8_t *body,
+                                  size_t n, struct kymo_err *err)
 {
     free(s->list);
     s->list = malloc(n ? n : 1);
@@ -515,7 +255,7 @@ static kymo_status keep_processes(struct scap *s, uint32_t form, const uint8_t *
     return KYMO_OK;
 }
 
-static kymo_status take_machine(struct scap *s, const uint8_t *body, size_t n,
+static kymo_status take_machine(struct kymo_scap *s, const uint8_t *body, size_t n,
                                 struct kymo_err *err)
 {
     char text[160];
@@ -528,7 +268,7 @@ static kymo_status take_machine(struct scap *s, const uint8_t *body, size_t n,
     return kymo_sink_fact(s->sink, "host", text, err);
 }
 
-static kymo_status take_section(struct scap *s, const uint8_t *body, size_t n,
+static kymo_status take_section(struct kymo_scap *s, const uint8_t *body, size_t n,
                                 struct kymo_err *err)
 {
     if (n < 16)
@@ -543,7 +283,7 @@ static kymo_status take_section(struct scap *s, const uint8_t *body, size_t n,
     return KYMO_OK;
 }
 
-static kymo_status take_block(struct scap *s, uint32_t type, const uint8_t *body, size_t n,
+static kymo_status take_block(struct kymo_scap *s, uint32_t type, const uint8_t *body, size_t n,
                               struct kymo_err *err)
 {
     const struct event_form *f = form_of(type);
@@ -560,7 +300,7 @@ static kymo_status take_block(struct scap *s, uint32_t type, const uint8_t *body
     return KYMO_OK; /* users, interfaces, open files */
 }
 
-static kymo_status tell_rest(struct scap *s, struct kymo_err *err)
+static kymo_status tell_rest(struct kymo_scap *s, struct kymo_err *err)
 {
     char text[200];
     KYMO_TRY(kymo_pairs_finish(s->pairs, s->now_ns, err));
@@ -574,7 +314,7 @@ static kymo_status tell_rest(struct scap *s, struct kymo_err *err)
 
 static kymo_status step_scap(void *ctx, int *more, uint64_t *now_ns, struct kymo_err *err)
 {
-    struct scap *s = ctx;
+    struct kymo_scap *s = ctx;
     const uint8_t *p;
     size_t have;
     s->block_at = kymo_input_at(s->in);

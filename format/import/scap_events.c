@@ -5,7 +5,7 @@
  */
 #include "format/import/scap_events.h"
 
-#include <stddef.h>
+#include <string.h>
 
 #include "format/base/size.h"
 
@@ -126,5 +126,13 @@ const struct kymo_scap_event *kymo_scap_event(uint16_t type)
         else
             high = mid;
     }
+    return NULL;
+}
+
+const struct kymo_scap_event *kymo_scap_event_by_name(const char *name, size_t n)
+{
+    for (size_t i = 0; i < KYMO_COUNT_OF(event); i++)
+        if (strlen(event[i].name) == n && memcmp(event[i].name, name, n) == 0)
+            return &event[i];
     return NULL;
 }

@@ -5,6 +5,7 @@
 #ifndef KYMO_IMPORT_SCAP_EVENTS_H
 #define KYMO_IMPORT_SCAP_EVENTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum kymo_scap_class {
@@ -32,5 +33,7 @@ struct kymo_scap_event {
 
 /* NULL: of no type that is known. type may be an entry's or an exit's. */
 const struct kymo_scap_event *kymo_scap_event(uint16_t type);
+/* The first type of a name, by which sysdig prints it. */
+const struct kymo_scap_event *kymo_scap_event_by_name(const char *name, size_t n);
 
 #endif

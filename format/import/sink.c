@@ -44,8 +44,8 @@ struct kymo_sink {
     struct kymo_rows *calls, *processes, *packets, *small[4];
     struct kymo_tasks *tasks;
     struct kymo_keys *keys;
-    struct pending *heap; /* [PENDING_MAX + 1] */
-    size_t n_heap, heap_bytes;
+    struct pending *heap; /* [cap_heap] */
+    size_t n_heap, cap_heap, heap_bytes;
     uint64_t seq;
     struct account account[3];
     uint64_t seal_ns, next_seal_ns, next_clock_ns, last_ns;
@@ -74,8 +74,7 @@ static kymo_status open_rows(struct kymo_sink *s, struct kymo_err *err)
         KYMO_TRY(kymo_rows_open(&s->small[i], small[i], SMALL_ROWS, err));
     KYMO_TRY(kymo_tasks_open(&s->tasks, err));
     KYMO_TRY(kymo_keys_open(&s->keys, err));
-    s->heap = calloc(PENDING_MAX + 1, sizeof(*s->heap));
-    return s->heap ? KYMO_OK : KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    return KYMO_OK;
 }
 
 kymo_status kymo_sink_open(struct kymo_sink **out, struct kymo_writer *w, uint32_t chunk_rows,
@@ -235,12 +234,6 @@ static kymo_status advance(struct kymo_sink *s, uint64_t ts_ns, struct kymo_err 
 
 /* ---- rows ------------------------------------------------------------------------------------------- */
 
-static void set_text(struct kymo_rows *r, uint32_t column, uint32_t i, struct kymo_text t)
-{
-    if (t.p)
-        kymo_rows_set_str(r, column, i, t.p, t.n);
-}
-
 static kymo_status name_row(struct kymo_sink *s, uint32_t arch, uint32_t nr,
                             struct kymo_err *err)
 {
@@ -274,23 +267,6 @@ static kymo_status key_of(struct kymo_sink *s, const struct kymo_import_call *c,
     return KYMO_OK;
 }
 
-static void fill_call(struct kymo_rows *r, uint32_t i, const struct kymo_import_call *c)
-{
-    kymo_rows_set(r, KYMO_SYSCALL_TS, i, c->ts_ns);
-    kymo_rows_set(r, KYMO_SYSCALL_CPU, i, c->cpu);
-    kymo_rows_set(r, KYMO_SYSCALL_FLAGS, i, c->flags);
-    if (c->dur_ns != KYMO_IMPORT_UNKNOWN)
-        kymo_rows_set(r, KYMO_SYSCALL_DUR, i, c->dur_ns);
-    if (c->has_ret)
-        kymo_rows_set(r, KYMO_SYSCALL_RET, i, (uint64_t)c->ret);
-    for (uint32_t a = 0; a < 6; a++)
-        if (c->has_arg >> a & 1)
-            kymo_rows_set(r, KYMO_SYSCALL_ARG0 + a, i, c->arg[a]);
-    set_text(r, KYMO_SYSCALL_PATH, i, c->path);
-    set_text(r, KYMO_SYSCALL_PATH2, i, c->path2);
-    set_text(r, KYMO_SYSCALL_ADDR, i, c->addr);
-}
-
 static bool dictionary_has_room(const struct kymo_rows *r)
 {
     return r->str_bytes.n < KYMO_CHUNK_STR_BYTES_MAX - (1u << 20) &&
@@ -314,7 +290,7 @@ static kymo_status write_call(struct kymo_sink *s, const struct kymo_import_call
     const uint32_t i = kymo_rows_add(s->calls);
     s->calls->task[i] = task;
     s->calls->key[i] = key;
-    fill_call(s->calls, i, c);
+    kymo_sink_fill_call(s->calls, i, c);
     s->totals.calls++;
     return KYMO_OK;
 }
@@ -322,12 +298,6 @@ static kymo_status write_call(struct kymo_sink *s, const struct kymo_import_call
 static kymo_status write_process(struct kymo_sink *s, const struct kymo_import_process *p,
                                  struct kymo_err *err)
 {
-    static const char *const kind[] = {
-        [KYMO_IMPORT_SNAPSHOT] = "snapshot",
-        [KYMO_IMPORT_FORK] = "fork",
-        [KYMO_IMPORT_EXEC] = "exec",
-        [KYMO_IMPORT_EXIT] = "exit",
-    };
     struct kymo_rows *r = s->processes;
     struct kymo_task t;
     uint32_t i;
@@ -335,28 +305,9 @@ static kymo_status write_process(struct kymo_sink *s, const struct kymo_import_p
     if (!dictionary_has_room(r))
         KYMO_TRY(cut(s, r, 0, err));
     KYMO_TRY(small_row(s, r, &i, err));
-    kymo_rows_set(r, KYMO_PROCESS_TS, i, p->ts_ns);
-    kymo_rows_set_str(r, KYMO_PROCESS_KIND, i, kind[p->kind], strlen(kind[p->kind]));
-    kymo_rows_set(r, KYMO_PROCESS_PID, i, t.pid);
-    kymo_rows_set(r, KYMO_PROCESS_TID, i, t.tid);
-    kymo_rows_set(r, KYMO_PROCESS_PPID, i, t.ppid);
-    kymo_rows_set(r, KYMO_PROCESS_START, i, t.start_ns);
-    kymo_rows_set(r, KYMO_PROCESS_EXECSEQ, i, t.exec_seq);
-    kymo_rows_set(r, KYMO_PROCESS_UID, i, t.uid);
-    kymo_rows_set(r, KYMO_PROCESS_GID, i, t.gid);
-    kymo_rows_set_str(r, KYMO_PROCESS_COMM, i, t.comm, strnlen(t.comm, sizeof(t.comm)));
-    set_text(r, KYMO_PROCESS_EXE, i, p->exe);
-    set_text(r, KYMO_PROCESS_ARGV, i, p->argv);
-    if (p->has_code)
-        kymo_rows_set(r, KYMO_PROCESS_CODE, i, p->code);
+    kymo_sink_fill_process(r, i, p, &t);
     s->totals.processes++;
     return KYMO_OK;
-}
-
-static void set_if(struct kymo_rows *r, uint32_t column, uint32_t i, int has, uint64_t v)
-{
-    if (has)
-        kymo_rows_set(r, column, i, v);
 }
 
 static kymo_status write_packet(struct kymo_sink *s, const struct kymo_import_packet *p,
@@ -369,23 +320,7 @@ static kymo_status write_packet(struct kymo_sink *s, const struct kymo_import_pa
     if (!dictionary_has_room(r))
         KYMO_TRY(cut(s, r, 0, err));
     KYMO_TRY(small_row(s, r, &i, err));
-    kymo_rows_set(r, KYMO_PACKET_TS, i, p->ts_ns);
-    set_text(r, KYMO_PACKET_IFACE, i, p->iface);
-    kymo_rows_set(r, KYMO_PACKET_LINK, i, p->link);
-    kymo_rows_set(r, KYMO_PACKET_LENGTH, i, p->length);
-    kymo_rows_set(r, KYMO_PACKET_CAPLEN, i, p->caplen);
-    kymo_rows_set(r, KYMO_PACKET_FLAGS, i, p->flags);
-    set_if(r, KYMO_PACKET_VLAN, i, p->has_vlan, p->vlan);
-    set_if(r, KYMO_PACKET_L3, i, p->has_l3, p->l3);
-    set_if(r, KYMO_PACKET_L4, i, p->has_l4, p->l4);
-    set_text(r, KYMO_PACKET_SRC, i, p->src);
-    set_text(r, KYMO_PACKET_DST, i, p->dst);
-    set_if(r, KYMO_PACKET_SPORT, i, p->has_ports, p->sport);
-    set_if(r, KYMO_PACKET_DPORT, i, p->has_ports, p->dport);
-    set_if(r, KYMO_PACKET_TCPFLAGS, i, p->has_tcp, p->tcp_flags);
-    set_if(r, KYMO_PACKET_TTL, i, p->has_ttl, p->ttl);
-    set_if(r, KYMO_PACKET_FRAG, i, p->has_frag, p->frag);
-    set_if(r, KYMO_PACKET_PAYLOAD, i, p->has_payload, p->payload);
+    kymo_sink_fill_packet(r, i, p);
     s->totals.packets++;
     return KYMO_OK;
 }
@@ -454,6 +389,16 @@ static kymo_status pop(struct kymo_sink *s, struct kymo_err *err)
 static kymo_status push(struct kymo_sink *s, enum kind kind, uint64_t ts_ns, void *item,
                         size_t bytes, struct kymo_err *err)
 {
+    if (s->n_heap == s->cap_heap) {
+        const size_t cap = s->cap_heap ? 2 * s->cap_heap : 64;
+        struct pending *grown = realloc(s->heap, cap * sizeof(*grown));
+        if (!grown) {
+            free(item);
+            return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+        }
+        s->heap = grown;
+        s->cap_heap = cap;
+    }
     s->heap[s->n_heap++] = (struct pending){ts_ns, s->seq++, kind, bytes, item};
     sift_up(s, s->n_heap - 1);
     s->heap_bytes += bytes;

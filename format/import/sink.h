@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sink.h: the sink's two memories, tasks by tid and keys by (arch, number); both know their place in the
- * chunk that is being filled.
+ * sink.h: the sink's two memories, tasks by tid and keys by (arch, number), which both know their place in
+ * the chunk that is being filled; and the filling of rows.
  */
 #ifndef KYMO_IMPORT_SINK_H
 #define KYMO_IMPORT_SINK_H
@@ -52,5 +52,11 @@ KYMO_MUST_USE kymo_status kymo_keys_by_name(struct kymo_keys *k, uint32_t arch,
                                             uint32_t *nr, struct kymo_err *err);
 /* NULL: a number nobody has a name for. Borrowed. */
 const char *kymo_keys_name(const struct kymo_keys *k, uint32_t arch, uint32_t nr);
+
+/* The cells of row i, which is fresh; task and key are the caller's. */
+void kymo_sink_fill_call(struct kymo_rows *r, uint32_t i, const struct kymo_import_call *c);
+void kymo_sink_fill_process(struct kymo_rows *r, uint32_t i,
+                            const struct kymo_import_process *p, const struct kymo_task *t);
+void kymo_sink_fill_packet(struct kymo_rows *r, uint32_t i, const struct kymo_import_packet *p);
 
 #endif

@@ -229,6 +229,124 @@ made() { # KIND: a recording by hand, or skip
     done
 }
 
+# ---- perf, sysdig, tetragon
+
+events() { # CAPTURE: how many the input held
+    kymo cat -t context --jsonl "$1" | jq -r 'select(.key == "events").value' | sed 's/:.*//'
+}
+
+@test "perf script: entries and exits become calls, processes are told, samples are counted" {
+    run -0 kymo import "$corpus/import_perf/script" -w s.kymo
+    [ "$(events s.kymo)" = 12 ]
+    [ "$(rows s.kymo syscall)" = 5 ]
+    [ "$(cell s.kymo syscall 'syscall == openat' arg0,arg2,ret,dur)" = $((0xffffff9c)),$((0x80000)),-2,5000 ]
+    [ "$(cell s.kymo syscall 'syscall == vfork' ret)" = 5506 ]
+    [ "$(cell s.kymo syscall 'syscall == read' comm,arg2,ret)" = '"two words",832,-11' ]
+    [ "$(cell s.kymo process 'kind == fork' pid,ppid)" = 5506,5505 ]
+    run -3 kymo import "$corpus/import_perf/no-result" -w never.kymo
+    [[ $output == *'line 1: '* ]]
+}
+
+@test "perf trace: calls, those told in two lines, and times before the trace began" {
+    run -0 kymo import "$corpus/import_perf/trace" -w t.kymo
+    [ "$(rows t.kymo syscall)" = 6 ]
+    [ "$(cell t.kymo syscall 'syscall == openat' path,ret,dur)" = '"/etc/hosts",4,24000' ]
+    [ "$(cell t.kymo syscall 'syscall == read' arg0,arg2,ret)" = 4,832,832 ]
+    [ "$(cell t.kymo syscall 'syscall == close' ret)" = -9 ]
+    [ "$(cell t.kymo syscall 'syscall == mmap' ts)" -lt "$(cell t.kymo syscall 'syscall == openat' ts)" ]
+}
+
+@test "perf itself: as many calls as exits it printed" {
+    command -v perf >/dev/null || skip "no perf"
+    perf record -q -e raw_syscalls:sys_enter,raw_syscalls:sys_exit -o data cat /etc/passwd >/dev/null 2>&1 || skip "perf cannot record here"
+    perf script -i data >script 2>/dev/null
+    [ -s script ] || skip "perf recorded nothing here"
+    run -0 kymo import script -w p.kymo
+    exits=$(grep -c 'raw_syscalls:sys_exit' script)
+    [ "$(rows p.kymo syscall 'ret >= 0 || ret < 0')" = "$exits" ]
+    [ "$(events p.kymo)" = "$(wc -l <script)" ]
+}
+
+@test "sysdig's text, either way round" {
+    run -0 kymo import "$corpus/import_sysdig/plain" -w p.kymo
+    [ "$(cell p.kymo syscall 'syscall == open' comm,path,ret,dur)" = '"cat","passwd",3,100' ]
+    [ "$(cell p.kymo syscall 'syscall == read' arg0,arg2,ret)" = 3,4096,-11 ]
+    [ "$(cell p.kymo process 'kind == exec' exe)" = '"/bin/ls"' ]
+    [ "$(cell p.kymo process 'kind == exit' tid,code)" = 77,256 ]
+    [ "$(events p.kymo)" = 8 ]
+    run -0 kymo import "$corpus/import_sysdig/bars" -w b.kymo
+    [ "$(cell b.kymo syscall 'syscall == read' dur,arg2,ret)" = 299,10,3 ]
+    tac "$corpus/import_sysdig/bars" >forth
+    run -0 kymo import forth -w f.kymo
+    [ "$(kymo cat -t syscall b.kymo)" = "$(kymo cat -t syscall f.kymo)" ]
+    { cat "$corpus/import_sysdig/plain"; echo nonsense; } >bad
+    run -3 kymo import bad -w never.kymo
+    [[ $output == *'line 9: '* ]]
+}
+
+@test "Tetragon's events, a line each or indented" {
+    run -0 kymo import "$corpus/import_tetragon/lines" -w t.kymo
+    [ "$(events t.kymo)" = 6 ]
+    [ "$(cell t.kymo process 'kind == exec' pid,ppid,uid,argv)" = '70,7,33,"/usr/bin/curl -s ""a b"""' ]
+    [ "$(cell t.kymo process 'kind == exit' code)" = 9 ]
+    [ "$(cell t.kymo syscall 'syscall == connect' addr)" = '"inet:10.0.0.7:443"' ]
+    [ "$(cell t.kymo syscall 'syscall == openat' path)" = '"/etc/passwd"' ]
+    for bad in no-time open; do
+        run -3 kymo import "$corpus/import_tetragon/$bad" -w never.kymo
+        [[ $output == *'event 1: '*'(at byte 0)'* ]]
+    done
+}
+
+@test "the shared texts of perf, sysdig and Tetragon: as many events as they hold" {
+    samples importer-samples/samples.tar.zst
+    for file in shared/perf-script/*.txt; do
+        run -0 kymo import "$file" -w out.kymo --force -q
+        # a header has a time, or ends in the event's name
+        [ "$(events out.kymo)" = "$(grep -cE '[0-9]+\.[0-9]+: |^[^[:space:]#].* [0-9]+ [a-z-]+: ?$' "$file")" ]
+    done
+    for file in shared/sysdig-text/*.txt; do
+        run -0 kymo import "$file" -w out.kymo --force -q
+        [ "$(events out.kymo)" = "$(wc -l <"$file")" ]
+        [ "$(rows out.kymo syscall 'flags != 4')" = "$(grep -c ' | < | ' "$file")" ]
+    done
+    for file in shared/tetragon/*.json; do
+        run -0 kymo import "$file" -w out.kymo --force -q
+        [ "$(events out.kymo)" = "$(jq -s length "$file")" ]
+        [ "$(rows out.kymo process 'kind == exec')" = "$(jq -s 'map(select(.process_exec)) | length' "$file")" ]
+    done
+}
+
+# ---- CTF
+
+@test "a CTF trace: calls, processes, and what is in no table" {
+    command -v python3 >/dev/null || skip "no python3"
+    python3 "$recordings" ctf trace
+    run kymo import trace -w t.kymo
+    [[ $output != *'built without libbabeltrace2'* && $output != *'are not installed'* ]] || skip "no libbabeltrace2"
+    [ "$status" = 0 ]
+    [ "$(cell t.kymo syscall 'syscall == openat' pid,tid,dur,ret,path)" = '70,71,2000,-13,"/etc/passwd"' ]
+    [ "$(cell t.kymo process 'kind == exit' tid)" = 71 ]
+    [ "$(events t.kymo)" = 4 ]
+    truncate -s 60 trace/stream
+    run -3 kymo import trace -w never.kymo
+    [[ $output == *'event 1: '* ]]
+    echo nonsense >trace/metadata
+    run -3 kymo import trace -w never.kymo
+    run -3 kymo import --from ctf missing -w never.kymo
+    [ ! -e never.kymo ]
+}
+
+@test "the shared CTF traces: as many events as babeltrace2 says" {
+    samples importer-samples/samples.tar.zst
+    for want in training/aggressive_galois_5453:2680 validation/howling_mayer_9706:2196 test/normal/spoiled_zhukovsky_3071:3740 \
+        test/normal_and_attack/defeated_chandrasekhar_3584:7912; do
+        run kymo import --from ctf "shared/lttng-ctf/${want%:*}/kernel" -w out.kymo --force -q
+        [[ $output != *'built without libbabeltrace2'* && $output != *'are not installed'* ]] || skip "no libbabeltrace2"
+        [ "$status" = 0 ]
+        [ "$(events out.kymo)" = "${want#*:}" ]
+    done
+}
+
 # ---- the tool
 
 @test "what a file is is guessed where that is safe, else asked" {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """recordings.py pcap|pcapng|scap|scap2: a small recording of that format on standard output, by hand from its
-description, for the tests of kymo import."""
+description, for the tests of kymo import. recordings.py ctf FOLDER: a trace into a folder."""
+import os
 import struct
 import sys
 from socket import inet_aton, inet_pton, AF_INET6
@@ -113,6 +114,44 @@ def scap(version):
     return out
 
 
+METADATA = """/* CTF 1.8 */
+typealias integer { size = 32; align = 8; signed = false; } := uint32_t;
+typealias integer { size = 64; align = 8; signed = false; } := uint64_t;
+typealias integer { size = 32; align = 8; signed = true; } := int32_t;
+typealias integer { size = 64; align = 8; signed = true; } := int64_t;
+clock { name = c; freq = 1000000000; offset_s = 1700000000; };
+typealias integer { size = 64; align = 8; signed = false; map = clock.c.value; } := time_t;
+trace { major = 1; minor = 8; byte_order = le; packet.header := struct { uint32_t magic; uint32_t stream_id; }; };
+stream {
+    id = 0;
+    packet.context := struct { uint64_t content_size; uint64_t packet_size; uint32_t cpu_id; };
+    event.header := struct { uint32_t id; time_t timestamp; };
+    event.context := struct { int32_t pid; int32_t tid; string procname; };
+};
+event { name = "syscall_entry_openat"; id = 0; stream_id = 0; fields := struct { int32_t dfd; string filename; }; };
+event { name = "syscall_exit_openat"; id = 1; stream_id = 0; fields := struct { int64_t ret; }; };
+event { name = "sched_switch"; id = 2; stream_id = 0; fields := struct { int32_t next_tid; }; };
+event { name = "sched_process_exit"; id = 3; stream_id = 0; fields := struct { string comm; int32_t tid; }; };
+"""
+
+
+def ctf(folder):
+    def event(kind, ns, tid, body):
+        return struct.pack("<IQii", kind, ns, 70, tid) + b"app\0" + body
+
+    body = event(0, 1000, 71, struct.pack("<i", -100) + b"/etc/passwd\0") + event(2, 1500, 71, struct.pack("<i", 5))
+    body += event(1, 3000, 71, struct.pack("<q", -13)) + event(3, 4000, 71, b"app\0" + struct.pack("<i", 71))
+    bits = 8 * (8 + 20 + len(body))
+    os.makedirs(folder)
+    with open(os.path.join(folder, "metadata"), "w") as out:
+        out.write(METADATA)
+    with open(os.path.join(folder, "stream"), "wb") as out:
+        out.write(struct.pack("<IIQQI", 0xc1fc1fc1, 0, bits, bits, 1) + body)
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "ctf":
+        ctf(sys.argv[2])
+        sys.exit()
     made = {"pcap": pcap, "pcapng": pcapng, "scap": lambda: scap(1), "scap2": lambda: scap(2)}
     sys.stdout.buffer.write(made[sys.argv[1]]())
