@@ -242,10 +242,12 @@ void drain_process_counts(struct drain *d, uint64_t seen, uint64_t filtered, uin
 
 /* ---- cutting, sealing, accounting ----------------------------------------------------------- */
 
+/* What explains the calls goes before them: names, clocks, who their processes are. */
 static void cut_calls(struct drain *d)
 {
     if (!d->calls || !d->calls->n_rows)
         return;
+    flush_small(d);
     outbox_put(d->outbox, d->calls, 0);
     d->calls = outbox_take(d->outbox, &KYMO_TABLE_SYSCALL);
     callrows_next_chunk(d->callrows);
