@@ -379,7 +379,8 @@ static kymo_status resolve(struct cat *c, const struct kymo_schema *s, struct ky
     c->want = KYMO_NEW(&c->arena, uint8_t, s->n_columns);
     if (!c->want)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for a schema");
-    ask_time(c);
+    if (c->ts >= 0)
+        ask_time(c);
     c->host = kymo_schema_column(s, "host");
     if (c->host >= 0 && s->column[c->host].type != KYMO_T_STR)
         c->host = -1;

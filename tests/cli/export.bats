@@ -9,7 +9,7 @@ setup_file() {
     if command -v node >/dev/null && command -v npm >/dev/null && [ ! -d "$KYMO_DUCKDB/node_modules/@duckdb/node-api" ]; then
         mkdir -p "$KYMO_DUCKDB"
         (cd "$KYMO_DUCKDB" && echo '{"private":true}' >package.json &&
-            timeout -k 5 150 npm install --silent --no-audit --no-fund @duckdb/node-api@1) >"$KYMO_DUCKDB/log" 2>&1 || true
+            timeout -k 5 150 npm install --silent --no-audit --no-fund @duckdb/node-api) >"$KYMO_DUCKDB/log" 2>&1 || true
     fi
 }
 
