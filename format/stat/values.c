@@ -5,7 +5,11 @@
 #include <string.h>
 
 #define BLOCK_VALUES_MIN 16u
-#define BLOCK_VALUES_MAX 65536u
+#define BLOCK_VALUES_MAX 32768u
+#define NARROW_BITS 16u
+#define NARROW_VALUES ((size_t)1 << NARROW_BITS)
+/* So many narrow ones take as much memory as a count of each. */
+#define COUNT_VALUES_MIN (NARROW_VALUES * sizeof(uint64_t) / sizeof(uint16_t))
 /* Many are sampled first, which mostly saves filling the buckets. */
 #define SAMPLE_VALUES_MIN 65536u
 #define SAMPLES 2048u
@@ -15,12 +19,12 @@
 struct kymo_block {
     struct kymo_block *older;
     uint32_t n, cap;
-    uint64_t data[]; /* two narrow ones in each, or a wide one */
+    uint64_t data[]; /* four narrow ones in each, or a wide one */
 };
 
-static const uint32_t *narrow_of(const struct kymo_block *b)
+static const uint16_t *narrow_of(const struct kymo_block *b)
 {
-    return (const uint32_t *)(const void *)b->data;
+    return (const uint16_t *)(const void *)b->data;
 }
 
 static void free_blocks(struct kymo_block *b)
@@ -36,7 +40,9 @@ static void forget(struct kymo_values *v)
 {
     free_blocks(v->narrow);
     free_blocks(v->wide);
+    free(v->each);
     v->narrow = v->wide = NULL;
+    v->each = NULL;
     v->n_narrow = 0;
     v->kept_bytes = 0;
 }
@@ -77,53 +83,105 @@ static struct kymo_block *room(struct kymo_values *v, struct kymo_block **list,
     return b;
 }
 
-static kymo_status keep_wide(struct kymo_values *v, uint64_t x, struct kymo_err *err)
+/* From now on narrow values are counted. */
+static kymo_status count_each(struct kymo_values *v, struct kymo_err *err)
 {
-    struct kymo_block *b = room(v, &v->wide, sizeof(uint64_t));
-    if (!b)
+    v->each = calloc(NARROW_VALUES, sizeof(*v->each));
+    if (!v->each)
         return out_of_memory(err);
-    b->data[b->n++] = x;
-    v->n++;
+    for (const struct kymo_block *b = v->narrow; b; b = b->older) {
+        for (uint32_t i = 0; i < b->n; i++)
+            v->each[narrow_of(b)[i]]++;
+        v->kept_bytes -= sizeof(*b) + b->cap * sizeof(uint16_t);
+    }
+    free_blocks(v->narrow);
+    v->narrow = NULL;
+    v->kept_bytes += NARROW_VALUES * sizeof(*v->each);
     return KYMO_OK;
 }
 
-/* As many of x[n] as are narrow and have room, n >= 1; how many were dealt with. */
-static uint32_t fill(struct kymo_block *b, const uint64_t *x, uint32_t n)
+static kymo_status add_each(struct kymo_values *v, const uint64_t *x, uint32_t n,
+                            struct kymo_err *err)
 {
-    const uint32_t some = n < b->cap - b->n ? n : b->cap - b->n;
-    uint32_t *to = (uint32_t *)(void *)b->data + b->n;
+    uint64_t *each = v->each;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(x[i] >> NARROW_BITS)) {
+            each[x[i]]++;
+            continue;
+        }
+        struct kymo_block *wide = room(v, &v->wide, sizeof(uint64_t));
+        if (!wide)
+            return out_of_memory(err);
+        wide->data[wide->n++] = x[i];
+        v->n_narrow--;
+    }
+    v->n_narrow += n;
+    v->n += n;
+    return KYMO_OK;
+}
+
+/* x[n] to the narrow or the wide ones, each of which has room for all. */
+static void part(struct kymo_block *narrow, struct kymo_block *wide, const uint64_t *x,
+                 uint32_t n)
+{
+    uint16_t *to = (uint16_t *)(void *)narrow->data + narrow->n;
+    uint64_t *over = wide->data + wide->n;
+    uint32_t low = 0, high = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t is_wide = x[i] >> NARROW_BITS != 0;
+        to[low] = (uint16_t)x[i];
+        over[high] = x[i];
+        low += !is_wide;
+        high += is_wide;
+    }
+    narrow->n += low;
+    wide->n += high;
+}
+
+/* All of x[n] narrow? Then they are copied. */
+static int copy_narrow(struct kymo_block *narrow, const uint64_t *x, uint32_t n)
+{
+    uint16_t *to = (uint16_t *)(void *)narrow->data + narrow->n;
     uint64_t high = 0;
 #pragma omp simd reduction(| : high)
-    for (uint32_t i = 0; i < some; i++)
+    for (uint32_t i = 0; i < n; i++)
         high |= x[i];
-    if (!(high >> 32)) {
+    if (high >> NARROW_BITS)
+        return 0;
 #pragma omp simd
-        for (uint32_t i = 0; i < some; i++)
-            to[i] = (uint32_t)x[i];
-        return some;
-    }
-    uint32_t i = 0;
-    for (; i < some && !(x[i] >> 32); i++)
-        to[i] = (uint32_t)x[i];
-    return i;
+    for (uint32_t i = 0; i < n; i++)
+        to[i] = (uint16_t)x[i];
+    narrow->n += n;
+    return 1;
 }
+
+/* So many at a time are looked at as one. */
+#define PART_VALUES 64u
 
 static kymo_status keep_all(struct kymo_values *v, const uint64_t *x, uint32_t n,
                             struct kymo_err *err)
 {
-    for (uint32_t i = 0; i < n;) {
-        if (x[i] >> 32) {
-            KYMO_TRY(keep_wide(v, x[i++], err));
-            continue;
+    while (n) {
+        if (v->n_narrow >= COUNT_VALUES_MIN) {
+            if (!v->each)
+                KYMO_TRY(count_each(v, err));
+            return add_each(v, x, n, err);
         }
-        struct kymo_block *b = room(v, &v->narrow, sizeof(uint32_t));
-        if (!b)
+        struct kymo_block *narrow = room(v, &v->narrow, sizeof(uint16_t));
+        struct kymo_block *wide = narrow ? room(v, &v->wide, sizeof(uint64_t)) : NULL;
+        if (!wide)
             return out_of_memory(err);
-        const uint32_t m = fill(b, x + i, n - i);
-        b->n += m;
-        v->n += m;
-        v->n_narrow += m;
-        i += m;
+        uint32_t some = n < PART_VALUES ? n : PART_VALUES;
+        some = some < narrow->cap - narrow->n ? some : narrow->cap - narrow->n;
+        const uint32_t before = narrow->n;
+        if (!copy_narrow(narrow, x, some)) {
+            some = some < wide->cap - wide->n ? some : wide->cap - wide->n;
+            part(narrow, wide, x, some);
+        }
+        v->n_narrow += narrow->n - before;
+        v->n += some;
+        x += some;
+        n -= some;
     }
     return KYMO_OK;
 }
@@ -174,6 +232,22 @@ kymo_status kymo_values_add(struct kymo_values *v, const uint64_t *x, const uint
     return KYMO_OK;
 }
 
+static void count_narrow(const struct kymo_values *v, uint64_t count[KYMO_BUCKETS])
+{
+    for (const struct kymo_block *b = v->narrow; b; b = b->older)
+        for (uint32_t i = 0; i < b->n; i++)
+            count[kymo_bucket_of(narrow_of(b)[i])]++;
+    for (uint64_t x = 0; v->each && x < NARROW_VALUES; x++)
+        count[kymo_bucket_of(x)] += v->each[x];
+}
+
+static void count_wide(const struct kymo_values *v, uint64_t count[KYMO_BUCKETS])
+{
+    for (const struct kymo_block *b = v->wide; b; b = b->older)
+        for (uint32_t i = 0; i < b->n; i++)
+            count[kymo_bucket_of(b->data[i])]++;
+}
+
 void kymo_values_buckets(const struct kymo_values *v, uint64_t count[KYMO_BUCKETS])
 {
     if (v->bucket) {
@@ -181,12 +255,8 @@ void kymo_values_buckets(const struct kymo_values *v, uint64_t count[KYMO_BUCKET
         return;
     }
     memset(count, 0, KYMO_BUCKETS * sizeof(*count));
-    for (const struct kymo_block *b = v->narrow; b; b = b->older)
-        for (uint32_t i = 0; i < b->n; i++)
-            count[kymo_bucket_of(narrow_of(b)[i])]++;
-    for (const struct kymo_block *b = v->wide; b; b = b->older)
-        for (uint32_t i = 0; i < b->n; i++)
-            count[kymo_bucket_of(b->data[i])]++;
+    count_narrow(v, count);
+    count_wide(v, count);
 }
 
 kymo_status kymo_values_spill(struct kymo_values *v, struct kymo_err *err)
@@ -320,44 +390,43 @@ static void select_few(const struct kymo_values *v, const uint32_t *q, size_t n_
 /* Count x[n] in [low, low + 2^bits) into count, by steps of 2^shift; returns how many lie below. Few are
  * in the range: so many at a time are looked at as one, and seldom one by one. */
 #define AT_ONCE 16u
-static uint64_t count_range(const uint32_t *x, uint32_t n, uint32_t low, unsigned bits,
+static uint64_t count_range(const uint16_t *x, uint32_t n, uint16_t low, unsigned bits,
                             unsigned shift, uint64_t *count)
 {
-    const uint64_t width = UINT64_C(1) << bits;
-    const uint32_t last =
-        width - 1 > UINT32_MAX - low ? UINT32_MAX - low : (uint32_t)(width - 1);
+    const uint32_t width = (uint32_t)1 << bits, most = UINT16_MAX - (uint32_t)low;
+    const uint16_t last = (uint16_t)(width - 1 > most ? most : width - 1);
     uint64_t below = 0;
     uint32_t i = 0;
     for (; i + AT_ONCE <= n; i += AT_ONCE) {
-        uint32_t less = 0, hits = 0;
+        uint16_t less = 0, hits = 0;
 #pragma omp simd reduction(+ : less, hits)
         for (uint32_t j = 0; j < AT_ONCE; j++) {
-            less += x[i + j] < low;
-            hits += x[i + j] - low <= last;
+            less = (uint16_t)(less + (x[i + j] < low));
+            hits = (uint16_t)(hits + ((uint16_t)(x[i + j] - low) <= last));
         }
         below += less;
         for (uint32_t j = i; hits && j < i + AT_ONCE; j++)
-            if (x[j] - low <= last)
-                count[(x[j] - low) >> shift]++;
+            if ((uint16_t)(x[j] - low) <= last)
+                count[(uint16_t)(x[j] - low) >> shift]++;
     }
     for (; i < n; i++) {
         below += x[i] < low;
-        if (x[i] - low <= last)
-            count[(x[i] - low) >> shift]++;
+        if ((uint16_t)(x[i] - low) <= last)
+            count[(uint16_t)(x[i] - low) >> shift]++;
     }
     return below;
 }
 
 static void refine_kept(const struct kymo_values *v, struct kymo_refine *r)
 {
-    if (r->low >> 32) {
+    if (r->low >> NARROW_BITS) {
         for (const struct kymo_block *b = v->wide; b; b = b->older)
             kymo_refine_add(r, b->data, NULL, b->n);
         return;
     }
-    /* What is sought below 2^32 is among the narrow. */
+    /* What is sought below 2^16 is among the narrow. */
     for (const struct kymo_block *b = v->narrow; b; b = b->older)
-        (void)count_range(narrow_of(b), b->n, (uint32_t)r->low, r->bits, refine_shift(r),
+        (void)count_range(narrow_of(b), b->n, (uint16_t)r->low, r->bits, refine_shift(r),
                           r->count);
 }
 
@@ -389,14 +458,14 @@ static int guess(const struct kymo_values *v, const uint64_t sample[SAMPLES], ui
     while (off * off < 16 * at * (SAMPLES - at) / SAMPLES)
         off++;
     const uint64_t low = at > off ? sample[at - off] : 0;
-    const uint64_t high = at + off < SAMPLES ? sample[at + off] : UINT32_MAX;
+    const uint64_t high = at + off < SAMPLES ? sample[at + off] : UINT16_MAX;
     r->low = low;
     r->bits = high > low ? 64 - (unsigned)__builtin_clzll(high - low) : 0;
     if (kymo_refine_begin(r, err))
         return 0;
     const unsigned shift = refine_shift(r);
     for (const struct kymo_block *b = v->narrow; b; b = b->older)
-        below += count_range(narrow_of(b), b->n, (uint32_t)low, r->bits, shift, r->count);
+        below += count_range(narrow_of(b), b->n, (uint16_t)low, r->bits, shift, r->count);
     for (unsigned i = 0; i < 1u << (r->bits - shift); i++)
         inside += r->count[i];
     if (rank <= below || rank - below > inside)
@@ -416,6 +485,28 @@ static kymo_status refine_all(const struct kymo_values *v, struct kymo_refine *r
     return KYMO_OK;
 }
 
+static uint64_t at_rank(const uint64_t *each, uint64_t rank)
+{
+    uint64_t x = 0;
+    while (rank > each[x])
+        rank -= each[x++];
+    return x;
+}
+
+/* The buckets that a rank falls into: of the narrow values, or of the wide ones, which lie behind them. */
+static void locate_kept(const struct kymo_values *v, struct kymo_refine *r, uint64_t rank,
+                        uint64_t count[KYMO_BUCKETS])
+{
+    memset(count, 0, KYMO_BUCKETS * sizeof(*count));
+    if (rank <= v->n_narrow) {
+        count_narrow(v, count);
+    } else {
+        count_wide(v, count);
+        rank -= v->n_narrow;
+    }
+    kymo_refine_locate(r, count, rank);
+}
+
 kymo_status kymo_values_select(const struct kymo_values *v, const uint32_t *q, size_t n_q,
                                uint64_t count[KYMO_BUCKETS], uint64_t *out,
                                struct kymo_err *err)
@@ -423,24 +514,23 @@ kymo_status kymo_values_select(const struct kymo_values *v, const uint32_t *q, s
     uint64_t sample[SAMPLES];
     struct kymo_refine r = {0};
     kymo_status s = KYMO_OK;
-    int has_buckets = 0;
     if (v->n <= SORT_VALUES_MAX) {
         select_few(v, q, n_q, out);
         return KYMO_OK;
     }
-    const int is_sampled = v->n_narrow >= SAMPLE_VALUES_MIN;
+    const int is_sampled = !v->each && v->n_narrow >= SAMPLE_VALUES_MIN;
     if (is_sampled)
         take_sample(v, sample);
     for (size_t i = 0; i < n_q && !s; i++) {
         const uint64_t rank = kymo_quantile_rank(q[i], v->n);
-        if (is_sampled && guess(v, sample, rank, &r, err)) {
-            s = kymo_refine_end(&r, err);
-        } else {
-            if (!has_buckets)
-                kymo_values_buckets(v, count);
-            has_buckets = 1;
-            kymo_refine_locate(&r, count, rank);
+        if (v->each && rank <= v->n_narrow) {
+            out[i] = at_rank(v->each, rank);
+            continue;
         }
+        if (is_sampled && guess(v, sample, rank, &r, err))
+            s = kymo_refine_end(&r, err);
+        else
+            locate_kept(v, &r, rank, count);
         if (!s)
             s = refine_all(v, &r, err);
         out[i] = r.low;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * values.h: many values and the exact ones at given ranks. Values are kept as they come, in blocks,
- * narrow where they fit 32 bits. What passes a budget is poured into log-linear buckets, each at
+ * narrow where they fit 16 bits, as most durations do; very many narrow ones are counted instead, one
+ * count for each value there can be. What passes a budget is poured into log-linear buckets, each at
  * most 1/64 of its values wide; a further pass over the same values then refines the one bucket
  * that a rank falls into, again and again until it is a single value wide.
  *
@@ -22,9 +23,11 @@ struct kymo_block;
 
 struct kymo_values {
     uint64_t n;
-    uint64_t n_narrow;         /* kept ones below 2^32, in `narrow`; the others in `wide` */
+    uint64_t n_narrow;         /* kept ones below 2^16, in `narrow`; the others in `wide` */
     struct kymo_block *narrow; /* owned, newest first */
     struct kymo_block *wide;
+    uint64_t *
+        each; /* [65536] owned: how often each narrow value came, in place of `narrow`; or NULL */
     uint64_t *bucket; /* [KYMO_BUCKETS] owned: all values are here and none is kept; or NULL */
     size_t kept_bytes;
 };

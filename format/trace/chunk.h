@@ -64,8 +64,8 @@ void kymo_decoder_call_order(struct kymo_decoder *d, int on);
  * Decode a chunk into the arena.
  *
  * schema, h  borrowed, as body and arena are, until the next call of kymo_chunk_decode()
- * want       [n_columns]: nonzero columns are decoded; NULL: all, and the index is held against
- *            the rows. CHAIN columns bring `dur` along.
+ * want       [n_columns]: nonzero columns are decoded; NULL: all, and the index and the zones are held
+ *            against the rows. CHAIN columns bring `dur` along.
  * out        borrowed from the arena
  * errors     ECORRUPT with the byte, ELIMIT when the arena is spent
  */

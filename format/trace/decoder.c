@@ -22,9 +22,10 @@ struct work {
     struct kymo_toc toc;
     uint64_t at_bytes;
     int in_call_order;
-    int ts, dur;                           /* columns of these names, or -1 */
-    uint32_t *task;                        /* [n_rows] in row order */
-    uint16_t *key;                         /* [n_rows] in row order */
+    int is_checked; /* all columns were asked for: what is said of them is held against them */
+    int ts, dur;    /* columns of these names, or -1 */
+    uint32_t *task; /* [n_rows] in row order */
+    uint16_t *key;  /* [n_rows] in row order */
     uint32_t *by_call, *key_at, *task_now; /* [n_rows], [n_keys+1], [n_tasks+1] */
     struct kymo_run *run;
     uint32_t n_runs;
@@ -196,18 +197,19 @@ static kymo_status own_stream(const struct work *w, enum kymo_stream_what what,
 
 /* -------- order -------- */
 
-/* Is what the index says what the rows are? */
+/* Is what the index says what the rows are? Rows in call order rise by key and task, so that a run is
+ * right when its first and its last row are. */
 static kymo_status check_index(struct work *w, struct kymo_err *err)
 {
-    uint32_t i = 0, left = w->toc.n_runs ? w->toc.run[0].n : 0;
-    for (uint32_t j = 0; w->toc.n_runs && j < w->h->n_rows; j++) {
-        const uint32_t row = w->by_call[j];
-        while (!left)
-            left = w->toc.run[++i].n; /* they add up to n_rows */
-        left--;
-        if (w->toc.run[i].task != w->task[row] || w->toc.run[i].key != w->key[row])
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < w->toc.n_runs; i++) {
+        const struct kymo_run *run = &w->toc.run[i];
+        const uint32_t first = w->by_call[at], last = w->by_call[at + run->n - 1];
+        if (w->task[first] != run->task || w->key[first] != run->key ||
+            w->task[last] != run->task || w->key[last] != run->key)
             return KYMO_FAIL(err, KYMO_ECORRUPT, w->at_bytes,
                              "chunk: its index is not that of its rows");
+        at += run->n; /* they add up to n_rows */
     }
     return KYMO_OK;
 }
@@ -381,7 +383,7 @@ static kymo_status take_values(struct kymo_decoder *d, const struct kymo_entry *
             v[i] += base[i];
     if (w->schema->column[e->column].type == KYMO_T_STR)
         return refuse_above(e, v, m, w->toc.n_strings, "string", err);
-    return check_zone(e, v, m, err);
+    return w->is_checked ? check_zone(e, v, m, err) : KYMO_OK;
 }
 
 /* What the present ones of these cells hold in the base column; 0 where that is null. */
@@ -749,6 +751,7 @@ kymo_status kymo_chunk_decode(struct kymo_decoder *d, const struct kymo_schema *
                        .arena = arena,
                        .b = &b,
                        .at_bytes = body.at_bytes,
+                       .is_checked = !want,
                        .ts = kymo_schema_ts(schema),
                        .dur = kymo_schema_dur(schema),
                        .in_call_order = d->call_order && grouped};
