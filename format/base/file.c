@@ -109,6 +109,57 @@ static mode_t plain_mode(void)
     return (mode_t)(0666 & ~mask);
 }
 
+/* The folder of a path, with its slash; "." where it has none. Owned; NULL when out of memory. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+}
+
+#define FD_PATH_BYTES 32
+
+/* How a file without a name is reached to be given one. */
+static const char *fd_path(int fd, char text[FD_PATH_BYTES])
+{
+    (void)snprintf(text, FD_PATH_BYTES, "/proc/self/fd/%d", fd);
+    return text;
+}
+
+/* -1 where this system or file system has no such files. */
+static int open_unnamed(const char *path)
+{
+    int fd = -1;
+#ifdef O_TMPFILE
+    char text[FD_PATH_BYTES];
+    char *folder = folder_of(path);
+    if (folder)
+        fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    free(folder);
+    if (fd >= 0 && access(fd_path(fd, text), F_OK) != 0) {
+        close(fd);
+        fd = -1;
+    }
+#else
+    (void)path;
+#endif
+    return fd;
+}
+
+/* Its name for the moment before the rename; 0 or an errno. */
+static int name_it(int fd, struct kymo_out *o)
+{
+    char text[FD_PATH_BYTES];
+    char *end = o->tmp + strlen(o->tmp) - 6; /* XXXXXX */
+    for (unsigned k = 0; k < 1000; k++) {
+        (void)snprintf(end, 7, "%06u", ((unsigned)getpid() + k * 7919u) % 1000000u);
+        if (!linkat(AT_FDCWD, fd_path(fd, text), AT_FDCWD, o->tmp, AT_SYMLINK_FOLLOW))
+            return 0;
+        if (errno != EEXIST)
+            return errno;
+    }
+    return EEXIST;
+}
+
 kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force, struct kymo_err *err)
 {
     struct kymo_out opened = {.fd = STDOUT_FILENO, .path = path};
@@ -136,7 +187,10 @@ kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force, struc
     const int n = snprintf(opened.tmp, sizeof(opened.tmp), "%s.tmp-XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof(opened.tmp))
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "the name of the output is too long");
-    opened.fd = mkstemp(opened.tmp);
+    opened.fd = open_unnamed(path);
+    opened.is_unnamed = opened.fd >= 0;
+    if (!opened.is_unnamed)
+        opened.fd = mkstemp(opened.tmp);
     if (opened.fd < 0)
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot create %s: %s", path,
                          strerror(errno));
@@ -149,8 +203,7 @@ kymo_status kymo_out_open(struct kymo_out *o, const char *path, int force, struc
 /* Make the rename last: best effort, as some file systems refuse to sync a directory. */
 static void sync_folder_of(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    char *folder = folder_of(path);
     if (!folder)
         return;
     const int fd = open(folder, O_RDONLY | O_CLOEXEC);
@@ -169,12 +222,16 @@ kymo_status kymo_out_commit(struct kymo_out *o, struct kymo_err *err)
     o->fd = -1;
     const int in_place = o->tmp[0] == '\0';
     int failed = !in_place && fsync(fd) != 0 ? errno : 0;
+    if (!failed && o->is_unnamed) {
+        failed = name_it(fd, o);
+        o->is_unnamed = failed != 0;
+    }
     if (close(fd) != 0 && !failed)
         failed = errno;
     if (!failed && !in_place && rename(o->tmp, o->path) != 0)
         failed = errno;
     if (failed) {
-        if (!in_place)
+        if (!in_place && !o->is_unnamed)
             (void)unlink(o->tmp);
         o->tmp[0] = '\0';
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", o->path,
@@ -192,7 +249,7 @@ void kymo_out_abort(struct kymo_out *o)
         return;
     close(o->fd);
     o->fd = -1;
-    if (o->tmp[0])
+    if (o->tmp[0] && !o->is_unnamed)
         (void)unlink(o->tmp);
     o->tmp[0] = '\0';
 }

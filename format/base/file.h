@@ -16,11 +16,12 @@ KYMO_MUST_USE kymo_status kymo_file_read(struct kymo_buf *out, const char *path,
 KYMO_MUST_USE kymo_status kymo_file_write(int fd, const void *p, size_t n, const char *name,
                                           struct kymo_err *err);
 
-/* An output file that is written beside its name and renamed when complete.
+/* An output file that is written beside its name and renamed when complete. Where the system has files
+ * without a name, it has none until then, so that nothing is left behind however the program ends.
  * "-" is stdout. An existing path without force is refused (EUSAGE) at open. */
 struct kymo_out {
     int fd;
-    int is_stdout;
+    int is_stdout, is_unnamed;
     const char *path; /* borrowed */
     char tmp[4096 + 32];
 };

@@ -183,3 +183,12 @@ tables='syscall process mark cgroup context clock loss cost sysname'
     run -0 bash -e examples
     kymo check -q part.kymo storm.kymo odd.kymo small.kymo
 }
+
+@test "a slice that is killed leaves nothing behind" {
+    (cat "$BATS_TEST_DIRNAME/../../datasets/tiny/train.kymo"; sleep 20) 3>&- | kymo slice -w killed.kymo - 3>&- &
+    sleep 0.5
+    pkill -9 -f "kymo-slice -w killed.kymo"
+    wait || true
+    pkill -f "sleep 20" || true
+    ! ls | grep killed
+}

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -137,6 +138,30 @@ static void force_replaces_the_old_file(void **state)
     holds("new");
 }
 
+/* Where the system has files without a name; elsewhere the temporary name is all that may be there. */
+static void an_output_that_is_given_up_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    const pid_t child = fork();
+    if (!child) {
+        struct kymo_out o;
+        if (kymo_out_open(&o, path, 0, NULL) || write(o.fd, "half", 4) != 4)
+            _exit(1);
+        _exit(o.is_unnamed ? 0 : 77);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    for (const struct dirent *e = readdir(d); e; e = readdir(d))
+        assert_true(e->d_name[0] == '.' || !strstr(e->d_name, "tmp"));
+    closedir(d);
+}
+
 static void an_output_in_a_folder_that_is_not_there_is_refused(void **state)
 {
     (void)state;
@@ -185,6 +210,7 @@ int main(void)
         TEST(an_existing_file_is_kept_without_force),
         TEST(abort_leaves_the_old_file_as_it_was),
         TEST(force_replaces_the_old_file),
+        TEST(an_output_that_is_given_up_leaves_nothing_behind),
         TEST(an_output_in_a_folder_that_is_not_there_is_refused),
         TEST(a_full_disk_is_a_failed_output),
         TEST(a_reader_that_left_is_told_apart),
