@@ -82,7 +82,7 @@ run_bats() { # FILE SECONDS
 
 run_lint() { # SCRIPT
     local log=$logs/lint-$(basename "$1" .sh).log status
-    timeout -k 10 240 bash "$1" >"$log" 2>&1
+    timeout -k 10 480 bash "$1" >"$log" 2>&1
     status=$?
     case $status in
     0) pass 1; printf '  %-34s 1 passed\n' "${1#tests/}" ;;
