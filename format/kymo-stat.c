@@ -9,7 +9,6 @@
 
 #include "format/base/size.h"
 #include "format/cli/cli.h"
-#include "format/num/parallel.h"
 #include "format/stat/statrun.h"
 #include "format/stat/tally.h"
 #include "format/stat/tallyprint.h"
@@ -146,7 +145,7 @@ static size_t output_options(struct opts *o, struct kymo_opt *out)
          .short_name = 'j',
          .long_name = "threads",
          .arg = "N",
-         .help = "threads that decode; the result is the same for every number (all CPUs)",
+         .help = "threads that decode; the result is the same for every number (1)",
          .to = &o->threads,
          .min = 1,
          .max = 256},
@@ -568,9 +567,9 @@ int main(int argc, char **argv)
                             .memory_bytes = MEMORY_BYTES,
                             .table = "syscall",
                             .sort = "count",
-                            .align = "clock"};
+                            .align = "clock",
+                            .threads = 1};
     static struct stat s = {.o = &o};
-    o.threads = kymo_cpus();
     struct kymo_err err = {0};
     const char *path = NULL;
     int status = parse_args(argc, argv, &o);

@@ -32,7 +32,7 @@ const struct kymo_codec kymo_codecs[KYMO_CODEC_COUNT] = {
 
 struct kymo_column_encoder {
     ZSTD_CCtx *zstd;
-    int is_plain; /* no zstd for now */
+    int is_plain; /* zstd is kept away, see kymo_column_encoder_plain() */
     struct kymo_buf encoded, other;
     uint64_t sample[SAMPLE_VALUES], work[SAMPLE_VALUES], work2[SAMPLE_VALUES];
     double c_log2_c[SAMPLE_VALUES + 1]; /* c * log2(c) */

@@ -495,6 +495,30 @@ static void strings_that_are_said_to_be_in_a_codec_are_corrupt(void **state)
     }
 }
 
+/* A column may lean on one behind it: so none can lean on itself, nor two on each other. */
+static void columns_that_would_lean_on_each_other_are_corrupt(void **state)
+{
+    static const uint64_t pair[][2] = {
+        {KYMO_SYSCALL_RET, KYMO_SYSCALL_RET},     {KYMO_SYSCALL_ARG2, KYMO_SYSCALL_RET},
+        {KYMO_SYSCALL_RET, KYMO_SYSCALL_PATH},    {KYMO_SYSCALL_TS, KYMO_SYSCALL_DUR},
+        {KYMO_SYSCALL_RET, KYMO_SYSCALL_COLUMNS},
+    };
+    for (size_t i = 0; i < KYMO_COUNT_OF(pair); i++) {
+        struct kymo_buf numbers = {0}, body = {0};
+        const uint64_t toc[] = {1,          1, 1,          0, 1, KYMO_STREAM_RELATIVE,
+                                pair[i][0], 0, pair[i][1], 0};
+        put_numbers(&numbers, toc, KYMO_COUNT_OF(toc));
+        kymo_buf_u8(&body, 0);
+        kymo_buf_varint(&body, numbers.n);
+        kymo_buf_put(&body, numbers.p, numbers.n);
+        const struct outcome o = read_body(*state, &body, 10);
+        assert_int_equal(o.status, KYMO_ECORRUPT);
+        assert_true(strstr(o.err.text, "relative") || strstr(o.err.text, "base column"));
+        kymo_buf_release(&numbers);
+        kymo_buf_release(&body);
+    }
+}
+
 /* The end chunk names the first schema twice, and as many as there are. */
 static void an_end_that_leaves_a_table_out_is_corrupt(void **state)
 {
@@ -639,6 +663,7 @@ int main(void)
         cmocka_unit_test(skimming_counts_without_decoding_and_verifies_when_told),
         cmocka_unit_test(claims_that_the_bytes_cannot_pay_are_corrupt),
         cmocka_unit_test(strings_that_are_said_to_be_in_a_codec_are_corrupt),
+        cmocka_unit_test(columns_that_would_lean_on_each_other_are_corrupt),
         cmocka_unit_test(an_end_that_leaves_a_table_out_is_corrupt),
         cmocka_unit_test(a_zstd_bomb_is_refused_before_it_is_unpacked),
         cmocka_unit_test(a_chunk_past_the_memory_budget_is_a_limit_and_not_a_crash),
