@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* More slots than threads, so that none waits while the reader uses one. */
-#define SPARE_SLOTS 2u
+/* More slots than threads: chunks are of all sizes, and a long one must not keep those behind it waiting. */
+#define SPARE_SLOTS 4u
 
 struct kymo_ahead {
     pthread_mutex_t lock;
@@ -63,7 +63,7 @@ static void *decode_slots(void *arg)
 
 static kymo_status open_slots(struct kymo_ahead *a, size_t cap_bytes, struct kymo_err *err)
 {
-    const unsigned n = a->n_threads + SPARE_SLOTS;
+    const unsigned n = 2 * a->n_threads + SPARE_SLOTS;
     a->slot = calloc(n, sizeof(*a->slot));
     if (!a->slot)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for %u threads",
