@@ -49,12 +49,6 @@ void kymo_thrift_byte(struct kymo_thrift *t, int16_t field, int8_t v)
     kymo_buf_u8(t->out, (uint8_t)v);
 }
 
-void kymo_thrift_i16(struct kymo_thrift *t, int16_t field, int16_t v)
-{
-    put_field(t, field, KYMO_THRIFT_I16);
-    kymo_buf_varint(t->out, kymo_zigzag(v));
-}
-
 void kymo_thrift_i32(struct kymo_thrift *t, int16_t field, int32_t v)
 {
     put_field(t, field, KYMO_THRIFT_I32);

@@ -47,7 +47,6 @@ void kymo_thrift_end(struct kymo_thrift *t);
 
 void kymo_thrift_bool(struct kymo_thrift *t, int16_t field, int v);
 void kymo_thrift_byte(struct kymo_thrift *t, int16_t field, int8_t v);
-void kymo_thrift_i16(struct kymo_thrift *t, int16_t field, int16_t v);
 void kymo_thrift_i32(struct kymo_thrift *t, int16_t field, int32_t v);
 void kymo_thrift_i64(struct kymo_thrift *t, int16_t field, int64_t v);
 void kymo_thrift_binary(struct kymo_thrift *t, int16_t field, const void *p, size_t n);

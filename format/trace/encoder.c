@@ -2,7 +2,6 @@
  * encoder.c: the rows of a chunk to a body: table of contents (toc.h), then streams. Grouped tables
  * are written in two orders that cost no bytes (order.h).
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -588,8 +588,7 @@ static kymo_status next_here(struct kymo_reader *r, struct kymo_err *err)
     return open_slot(r, &r->own, err);
 }
 
-/* Read on as far as there are free slots. What ends the reading is kept until its turn comes.
- * Schemas, which bodies of data do not wait for, go to the reader's own slot. */
+/* Read on as far as there are free slots. What ends the reading is kept until its turn comes. */
 static void read_ahead(struct kymo_reader *r)
 {
     struct kymo_slot *slot;

@@ -167,19 +167,6 @@ kymo_status kymo_schema_decode(struct kymo_schema **out, struct kymo_bytes in,
     return KYMO_OK;
 }
 
-int kymo_schema_same_columns(const struct kymo_schema *a, const struct kymo_schema *b)
-{
-    if (strcmp(a->table, b->table) != 0 || a->n_columns != b->n_columns)
-        return 0;
-    for (uint32_t i = 0; i < a->n_columns; i++) {
-        const struct kymo_column_def *x = &a->column[i], *y = &b->column[i];
-        if (strcmp(x->name, y->name) != 0 || strcmp(x->unit, y->unit) != 0 ||
-            x->type != y->type || x->order != y->order || !x->nullable != !y->nullable)
-            return 0;
-    }
-    return 1;
-}
-
 int kymo_schema_column(const struct kymo_schema *s, const char *name)
 {
     for (uint32_t i = 0; i < s->n_columns; i++)

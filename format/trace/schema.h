@@ -59,8 +59,6 @@ KYMO_MUST_USE kymo_status kymo_schema_decode(struct kymo_schema **out, struct ky
                                              struct kymo_arena *arena, struct kymo_err *err);
 /* The hash of a schema's encoding; 0 when out of memory. */
 uint64_t kymo_schema_hash(const struct kymo_schema *s);
-/* The same columns in the same places? What the owner says beside them may differ. */
-int kymo_schema_same_columns(const struct kymo_schema *a, const struct kymo_schema *b);
 /* Index by name, or -1. */
 int kymo_schema_column(const struct kymo_schema *s, const char *name);
 /* The column that gives a chunk its time range: "ts", u64, ns, ROW or CHAIN, never null; or -1. */
