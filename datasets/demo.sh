@@ -24,7 +24,7 @@ small='' only=()
 if [ "${1:-}" = --small ]; then
 	small=1 train_s=4.2 fresh_s=4
 	GOOD="idle reads writes" BAD="storm diskfull"
-	only=(--comm 'redis*' --level 19)
+	only=(--comm 'redis*' --compression 19)
 fi
 started=$(date +%s)
 load='' service='' recorder=''

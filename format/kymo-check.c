@@ -17,8 +17,9 @@ struct totals {
 /* errors ECORRUPT: a row of losses whose parts do not make its whole. */
 static kymo_status check_loss(const struct kymo_batch *b, struct kymo_err *err)
 {
-    static const char *const part[] = {"stored", "filtered", "dropped_ring", "dropped_nested",
-                                       "dropped_queue"};
+    static const char *const part[] = {"stored",         "filtered",      "dropped_ring",
+                                       "dropped_nested", "dropped_queue", "dropped_quota",
+                                       "aggregated",     "sampled"};
     const int seen = kymo_batch_column(b, "seen");
     if (strcmp(kymo_batch_table(b), KYMO_TABLE_LOSS.table) != 0 || seen < 0)
         return KYMO_OK;
@@ -33,7 +34,7 @@ static kymo_status check_loss(const struct kymo_batch *b, struct kymo_err *err)
         if (sum != whole)
             return KYMO_FAIL(err, KYMO_ECORRUPT, b->at_bytes,
                              "loss row %" PRIu32 ": %" PRIu64 " events seen, but %" PRIu64
-                             " stored, filtered and dropped",
+                             " stored, filtered, counted and dropped",
                              i, whole, sum);
     }
     return KYMO_OK;

@@ -28,7 +28,8 @@ struct table {
 
 struct source {
     const char *name;
-    uint64_t seen, stored, filtered, dropped_ring, dropped_nested, dropped_queue, late, unread;
+    uint64_t seen, stored, filtered, aggregated, sampled;
+    uint64_t dropped_ring, dropped_nested, dropped_queue, dropped_quota, late, unread;
 };
 
 struct mark {
@@ -116,6 +117,9 @@ static kymo_status take_loss(struct info *f, const struct kymo_batch *b, uint32_
     s->dropped_ring += number(b, "dropped_ring", row);
     s->dropped_nested += number(b, "dropped_nested", row);
     s->dropped_queue += number(b, "dropped_queue", row);
+    s->dropped_quota += number(b, "dropped_quota", row);
+    s->aggregated += number(b, "aggregated", row);
+    s->sampled += number(b, "sampled", row);
     s->late += number(b, "late", row);
     s->unread += number(b, "unread", row);
     return KYMO_OK;
@@ -273,12 +277,12 @@ static kymo_status gather(struct info *f, kymo_reader *r, struct kymo_err *err)
 
 static uint64_t dropped(const struct source *s)
 {
-    return s->dropped_ring + s->dropped_nested + s->dropped_queue;
+    return s->dropped_ring + s->dropped_nested + s->dropped_queue + s->dropped_quota;
 }
 
 static int is_identity(const struct source *s)
 {
-    return s->seen == s->stored + s->filtered + dropped(s);
+    return s->seen == s->stored + s->filtered + s->aggregated + s->sampled + dropped(s);
 }
 
 /* Wall time of a monotonic moment by the capture's own anchor. */
@@ -474,12 +478,14 @@ static json_t *json_loss(const struct info *f)
         const struct source *s = &f->source[i];
         json_array_append_new(
             list,
-            json_pack("{so so so so so so so so so sb}", "source", json_text(s->name), "seen",
-                      json_u64(s->seen), "stored", json_u64(s->stored), "filtered",
-                      json_u64(s->filtered), "dropped_ring", json_u64(s->dropped_ring),
-                      "dropped_nested", json_u64(s->dropped_nested), "dropped_queue",
-                      json_u64(s->dropped_queue), "late", json_u64(s->late), "unread",
-                      json_u64(s->unread), "adds_up", is_identity(s)));
+            json_pack("{so so so so so so so so so so so so sb}", "source", json_text(s->name),
+                      "seen", json_u64(s->seen), "stored", json_u64(s->stored), "filtered",
+                      json_u64(s->filtered), "aggregated", json_u64(s->aggregated), "sampled",
+                      json_u64(s->sampled), "dropped_quota", json_u64(s->dropped_quota),
+                      "dropped_ring", json_u64(s->dropped_ring), "dropped_nested",
+                      json_u64(s->dropped_nested), "dropped_queue", json_u64(s->dropped_queue),
+                      "late", json_u64(s->late), "unread", json_u64(s->unread), "adds_up",
+                      is_identity(s)));
     }
     return list;
 }

@@ -65,8 +65,14 @@ struct opts {
              &(o)->min_free,                                                                     \
              0,                                                                                  \
              0},                                                                                 \
-            {KYMO_OPT_U64,     0, "level", "N", "zstd level of the chunks (default: 3)",         \
-             &(o)->zstd_level, 1, 19},                                                           \
+            {KYMO_OPT_U64,                                                                       \
+             0,                                                                                  \
+             "compression",                                                                      \
+             "N",                                                                                \
+             "zstd level of the chunks (default: 3)",                                            \
+             &(o)->zstd_level,                                                                   \
+             1,                                                                                  \
+             19},                                                                                \
             {KYMO_OPT_TIME,                                                                      \
              0,                                                                                  \
              "time-unit",                                                                        \
@@ -148,7 +154,7 @@ struct opts {
              0},                                                                                 \
             {KYMO_OPT_BYTES,                                                                     \
              0,                                                                                  \
-             "ring",                                                                             \
+             "kernel-ring",                                                                      \
              "SIZE",                                                                             \
              "kernel ring of each CPU, 2M to 128M (default: 16M)",                               \
              &(o)->ring_bytes,                                                                   \

@@ -191,13 +191,9 @@ static kymo_status look_ahead(struct salvage *s, struct kymo_err *err)
 /* Tables that this program writes itself. */
 static kymo_status learn_own(struct salvage *s, uint64_t hash, struct kymo_err *err)
 {
-    static const struct kymo_schema *const own[] = {
-        &KYMO_TABLE_SYSCALL, &KYMO_TABLE_PROCESS, &KYMO_TABLE_CGROUP,
-        &KYMO_TABLE_MARK,    &KYMO_TABLE_LOSS,    &KYMO_TABLE_COST,
-        &KYMO_TABLE_CLOCK,   &KYMO_TABLE_CONTEXT, &KYMO_TABLE_SYSNAME};
-    for (size_t i = 0; i < KYMO_COUNT_OF(own); i++)
-        if (kymo_schema_hash(own[i]) == hash)
-            return learn(s, hash, own[i], err);
+    for (size_t i = 0; i < KYMO_TABLES_OWN_N; i++)
+        if (kymo_schema_hash(KYMO_TABLES_OWN[i]) == hash)
+            return learn(s, hash, KYMO_TABLES_OWN[i], err);
     return KYMO_OK;
 }
 

@@ -350,11 +350,13 @@ static kymo_status take_marks(struct kymo_feature_run *r, const struct kymo_batc
 static kymo_status take_losses(struct kymo_feature_run *r, const struct kymo_batch *b,
                                struct kymo_err *err)
 {
+    const int quota = kymo_schema_column(b->schema, "dropped_quota");
     for (uint32_t i = 0; i < b->n_rows; i++) {
         const uint64_t stored = lane_at(b, KYMO_LOSS_STORED, NULL, i);
         const uint64_t dropped = lane_at(b, KYMO_LOSS_DROPPED_RING, NULL, i) +
                                  lane_at(b, KYMO_LOSS_DROPPED_NESTED, NULL, i) +
-                                 lane_at(b, KYMO_LOSS_DROPPED_QUEUE, NULL, i);
+                                 lane_at(b, KYMO_LOSS_DROPPED_QUEUE, NULL, i) +
+                                 (quota < 0 ? 0 : lane_at(b, (uint32_t)quota, NULL, i));
         r->facts.stored += stored;
         r->facts.dropped += dropped;
         const uint64_t ts = b->lane[KYMO_LOSS_TS][i];
@@ -405,7 +407,7 @@ static void take_clock(struct kymo_feature_run *r, const struct kymo_batch *b)
 struct table {
     const char *name;
     const struct kymo_schema *schema; /* the columns that indexes mean */
-    uint32_t n_columns;
+    uint32_t n_columns;               /* that must be there: those of the first version */
     kymo_status (*take)(struct kymo_feature_run *, const struct kymo_batch *,
                         struct kymo_err *);
     int sets_origin;
@@ -421,9 +423,9 @@ static kymo_status take_clock_rows(struct kymo_feature_run *r, const struct kymo
 
 static const struct table tables[] = {
     {"syscall", &KYMO_TABLE_SYSCALL, KYMO_SYSCALL_COLUMNS, take_syscalls, 1},
-    {"process", &KYMO_TABLE_PROCESS, KYMO_PROCESS_COLUMNS, take_processes, 0},
+    {"process", &KYMO_TABLE_PROCESS, KYMO_PROCESS_CODE + 1, take_processes, 0},
     {"mark", &KYMO_TABLE_MARK, KYMO_MARK_COLUMNS, take_marks, 0},
-    {"loss", &KYMO_TABLE_LOSS, KYMO_LOSS_COLUMNS, take_losses, 1},
+    {"loss", &KYMO_TABLE_LOSS, KYMO_LOSS_UNREAD + 1, take_losses, 1},
     {"clock", &KYMO_TABLE_CLOCK, KYMO_CLOCK_COLUMNS, take_clock_rows, 1},
     {"cgroup", &KYMO_TABLE_CGROUP, KYMO_CGROUP_COLUMNS, take_cgroups, 0},
 };

@@ -71,7 +71,11 @@ int kymo_schema_is_grouped(const struct kymo_schema *s);
 /* The tables the recorder writes, version 1 (tables.c). Column indexes below are theirs. */
 extern const struct kymo_schema KYMO_TABLE_SYSCALL, KYMO_TABLE_PROCESS, KYMO_TABLE_CGROUP,
     KYMO_TABLE_MARK, KYMO_TABLE_LOSS, KYMO_TABLE_COST, KYMO_TABLE_CLOCK, KYMO_TABLE_CONTEXT,
-    KYMO_TABLE_SYSNAME, KYMO_TABLE_PACKET;
+    KYMO_TABLE_SYSNAME, KYMO_TABLE_PACKET, KYMO_TABLE_COUNT, KYMO_TABLE_COUNT_ERROR,
+    KYMO_TABLE_FD, KYMO_TABLE_LEVEL, KYMO_TABLE_REDACT;
+/* All of them. */
+extern const struct kymo_schema *const KYMO_TABLES_OWN[];
+extern const size_t KYMO_TABLES_OWN_N;
 
 enum {
     KYMO_SYSCALL_TS,      /* CHAIN ns, CLOCK_MONOTONIC at exit */
@@ -113,7 +117,7 @@ enum {
 
 enum {
     KYMO_PROCESS_TS,
-    KYMO_PROCESS_KIND, /* str: snapshot fork exec exit */
+    KYMO_PROCESS_KIND, /* str: snapshot fork exec exit cred */
     KYMO_PROCESS_PID,
     KYMO_PROCESS_TID,
     KYMO_PROCESS_PPID,
@@ -126,14 +130,88 @@ enum {
     KYMO_PROCESS_EXE,
     KYMO_PROCESS_ARGV, /* str, arguments joined by one space, quoted where needed */
     KYMO_PROCESS_CODE, /* exit: wait status; else null */
+    KYMO_PROCESS_CWD,  /* str: snapshot and exec; "" unknown */
+    KYMO_PROCESS_EUID, /* effective ids and capabilities; null: not known */
+    KYMO_PROCESS_EGID,
+    KYMO_PROCESS_CAPEFF,
+    KYMO_PROCESS_NSPID, /* the pid in the process's own pid namespace */
+    KYMO_PROCESS_PIDNS, /* inode numbers of its namespaces; null: not known */
+    KYMO_PROCESS_MNTNS,
+    KYMO_PROCESS_NETNS,
+    KYMO_PROCESS_USERNS,
+    KYMO_PROCESS_LIFETIME, /* exit of a process's last thread, and below: ns since its start */
+    KYMO_PROCESS_UTIME,    /* ns of CPU, all threads */
+    KYMO_PROCESS_STIME,
+    KYMO_PROCESS_MAXRSS, /* bytes */
+    KYMO_PROCESS_MINFLT,
+    KYMO_PROCESS_MAJFLT,
     KYMO_PROCESS_COLUMNS
 };
+
+/* What a process has open, at a snapshot: one row a descriptor. */
+enum {
+    KYMO_FD_TS,
+    KYMO_FD_PID,
+    KYMO_FD_START,  /* with pid: whose, as in process */
+    KYMO_FD_FD,     /* the number */
+    KYMO_FD_TARGET, /* str: a path, or "pipe:[7]", "socket:[7]", "anon_inode:[eventfd]" */
+    KYMO_FD_LOCAL,  /* str: of a socket, as in syscall.addr; "" unknown */
+    KYMO_FD_PEER,
+    KYMO_FD_COLUMNS
+};
+
+/* Level counts: how often a process made a call in a window, instead of a row a call. */
+#define KYMO_COUNT_BUCKETS 30u
+enum {
+    KYMO_COUNT_TS,  /* ns, the window's end */
+    KYMO_COUNT_DUR, /* ns, its length */
+    KYMO_COUNT_PID,
+    KYMO_COUNT_START,
+    KYMO_COUNT_EXECSEQ,
+    KYMO_COUNT_COMM, /* of the process's leader */
+    KYMO_COUNT_CGROUP,
+    KYMO_COUNT_ARCH,
+    KYMO_COUNT_NR,
+    KYMO_COUNT_CALLS,
+    KYMO_COUNT_ERRORS, /* of them returned -1..-4095, without the restarts -512..-516 */
+    KYMO_COUNT_BYTES,  /* sum of the results of calls that return a number of bytes */
+    KYMO_COUNT_TIMED,  /* of the calls had their duration taken: a random share */
+    KYMO_COUNT_TIME,   /* ns, sum of the durations that were taken */
+    KYMO_COUNT_LAT,    /* + i: timed calls of [2^(i+7), 2^(i+8)) ns; the first holds the shorter
+                          ones too, the last the longer ones */
+    KYMO_COUNT_COLUMNS = KYMO_COUNT_LAT + KYMO_COUNT_BUCKETS
+};
+/* The errors among them. */
+enum {
+    KYMO_COUNT_ERROR_TS, /* as the count row's */
+    KYMO_COUNT_ERROR_PID,
+    KYMO_COUNT_ERROR_START,
+    KYMO_COUNT_ERROR_EXECSEQ,
+    KYMO_COUNT_ERROR_ARCH,
+    KYMO_COUNT_ERROR_NR,
+    KYMO_COUNT_ERROR_ERRNO, /* 0: others, beyond the kinds that are told apart */
+    KYMO_COUNT_ERROR_CALLS,
+    KYMO_COUNT_ERROR_COLUMNS
+};
+
+/* Each change of what is recorded that the recorder, or a person, made while it ran. */
+enum {
+    KYMO_LEVEL_TS,
+    KYMO_LEVEL_FROM, /* str: full counts sampled off */
+    KYMO_LEVEL_TO,
+    KYMO_LEVEL_WHY,   /* str: start cpu memory disk calm request */
+    KYMO_LEVEL_VALUE, /* f64: what was measured, in the unit of `why` */
+    KYMO_LEVEL_COLUMNS
+};
+
+/* Secrets that did not reach the file: how many a rule replaced since its last row. */
+enum { KYMO_REDACT_TS, KYMO_REDACT_RULE, KYMO_REDACT_HITS, KYMO_REDACT_COLUMNS };
 
 enum { KYMO_CGROUP_TS, KYMO_CGROUP_ID, KYMO_CGROUP_PATH, KYMO_CGROUP_COLUMNS };
 
 enum {
     KYMO_MARK_TS,   /* ns, the mark's own moment (start of its span) */
-    KYMO_MARK_KIND, /* str: point begin end */
+    KYMO_MARK_KIND, /* str: point begin end trigger */
     KYMO_MARK_NAME,
     KYMO_MARK_DUR, /* ns, mark --for; null otherwise */
     KYMO_MARK_UID,
@@ -176,13 +254,16 @@ enum {
     KYMO_LOSS_SOURCE, /* str: syscall, process, packet */
     KYMO_LOSS_RING,   /* u64: cpu, or 0 for a shared ring */
     KYMO_LOSS_SEEN, /* all counters are per interval since the previous row of the same ring: */
-    KYMO_LOSS_STORED, /* seen = stored + filtered + dropped_* */
+    KYMO_LOSS_STORED, /* seen = stored + filtered + aggregated + sampled + dropped_* */
     KYMO_LOSS_FILTERED,
     KYMO_LOSS_DROPPED_RING,
     KYMO_LOSS_DROPPED_NESTED,
     KYMO_LOSS_DROPPED_QUEUE,
-    KYMO_LOSS_LATE,   /* stored, but flagged */
-    KYMO_LOSS_UNREAD, /* stored, but a string could not be read */
+    KYMO_LOSS_LATE,          /* stored, but flagged */
+    KYMO_LOSS_UNREAD,        /* stored, but a string could not be read */
+    KYMO_LOSS_AGGREGATED,    /* in the count table instead */
+    KYMO_LOSS_SAMPLED,       /* left out by sampling, at level sampled */
+    KYMO_LOSS_DROPPED_QUOTA, /* its cgroup used up more than its share of a filling ring */
     KYMO_LOSS_COLUMNS
 };
 

@@ -115,7 +115,7 @@ identity_holds() {
 }
 
 @test "a recorder that was stopped for a while accounts for every call it could not take" {
-    kymo record --no-progress -q --ring 2M -w s.kymo --comm calls & recorder=$!
+    kymo record --no-progress -q --kernel-ring 2M -w s.kymo --comm calls & recorder=$!
     wait_for_recorder s.kymo
     kill -STOP $recorder
     "$calls" count 100000
@@ -134,7 +134,7 @@ identity_holds() {
 }
 
 @test "what was lost beyond --max-loss is exit status 5" {
-    kymo record --no-progress --ring 2M --max-loss 0 -w s.kymo --comm calls 2>err & recorder=$!
+    kymo record --no-progress --kernel-ring 2M --max-loss 0 -w s.kymo --comm calls 2>err & recorder=$!
     wait_for_recorder s.kymo
     kill -STOP $recorder
     "$calls" count 100000

@@ -8,30 +8,25 @@
 
 #include "format/trace/schema.h"
 
-static const struct kymo_schema *const own[] = {
-    &KYMO_TABLE_SYSCALL, &KYMO_TABLE_PROCESS, &KYMO_TABLE_CGROUP,
-    &KYMO_TABLE_MARK,    &KYMO_TABLE_LOSS,    &KYMO_TABLE_COST,
-    &KYMO_TABLE_CLOCK,   &KYMO_TABLE_CONTEXT, &KYMO_TABLE_SYSNAME,
-};
-
 static void every_table_comes_back_from_its_bytes_with_its_hash(void **state)
 {
     (void)state;
-    for (size_t t = 0; t < sizeof(own) / sizeof(own[0]); t++) {
+    for (size_t t = 0; t < KYMO_TABLES_OWN_N; t++) {
         struct kymo_arena arena;
         struct kymo_buf b = {0};
         struct kymo_schema *s;
         kymo_arena_init(&arena, 1 << 20);
-        kymo_schema_encode(own[t], &b);
+        kymo_schema_encode(KYMO_TABLES_OWN[t], &b);
         assert_int_equal(kymo_schema_decode(&s, kymo_bytes_view(b.p, b.n, 0), &arena, NULL),
                          KYMO_OK);
-        assert_string_equal(s->table, own[t]->table);
-        assert_int_equal(s->version, own[t]->version);
-        assert_int_equal(s->n_columns, own[t]->n_columns);
-        assert_true(s->hash && s->hash == kymo_schema_hash(own[t]) &&
+        assert_string_equal(s->table, KYMO_TABLES_OWN[t]->table);
+        assert_int_equal(s->version, KYMO_TABLES_OWN[t]->version);
+        assert_int_equal(s->n_columns, KYMO_TABLES_OWN[t]->n_columns);
+        assert_true(s->hash && s->hash == kymo_schema_hash(KYMO_TABLES_OWN[t]) &&
                     s->hash == kymo_schema_hash(s));
         for (uint32_t c = 0; c < s->n_columns; c++) {
-            const struct kymo_column_def *a = &own[t]->column[c], *z = &s->column[c];
+            const struct kymo_column_def *a = &KYMO_TABLES_OWN[t]->column[c],
+                                         *z = &s->column[c];
             assert_string_equal(a->name, z->name);
             assert_string_equal(a->unit, z->unit);
             assert_true(a->type == z->type && a->order == z->order &&
@@ -46,17 +41,20 @@ static void every_table_comes_back_from_its_bytes_with_its_hash(void **state)
 static void no_two_tables_share_a_hash(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+    for (size_t i = 0; i < KYMO_TABLES_OWN_N; i++)
         for (size_t k = 0; k < i; k++)
-            assert_true(kymo_schema_hash(own[i]) != kymo_schema_hash(own[k]));
+            assert_true(kymo_schema_hash(KYMO_TABLES_OWN[i]) !=
+                        kymo_schema_hash(KYMO_TABLES_OWN[k]));
 }
 
 static void only_the_syscall_table_is_grouped_and_sysname_alone_has_no_time(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-        assert_int_equal(kymo_schema_is_grouped(own[i]), own[i] == &KYMO_TABLE_SYSCALL);
-        assert_int_equal(kymo_schema_ts(own[i]) == 0, own[i] != &KYMO_TABLE_SYSNAME);
+    for (size_t i = 0; i < KYMO_TABLES_OWN_N; i++) {
+        assert_int_equal(kymo_schema_is_grouped(KYMO_TABLES_OWN[i]),
+                         KYMO_TABLES_OWN[i] == &KYMO_TABLE_SYSCALL);
+        assert_int_equal(kymo_schema_ts(KYMO_TABLES_OWN[i]) == 0,
+                         KYMO_TABLES_OWN[i] != &KYMO_TABLE_SYSNAME);
     }
 }
 
