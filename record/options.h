@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * options.h: the recorder's command line, and what the kernel side understands of it.
+ */
+#ifndef KYMO_RECORD_OPTIONS_H
+#define KYMO_RECORD_OPTIONS_H
+
+#include "format/cli/cli.h"
+#include "record/callset.h"
+
+#define TOOL "kymo-record"
+
+struct options {
+    const char *path, *syscalls;
+    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
+    double min_free, max_loss;
+    struct kymo_opt_list pids, users, cgroups, comms;
+    bool everything, force, pass_status, quiet, no_progress;
+    char *const *cmd;
+    char default_path[160];
+
+    /* What they mean, made by options_parse. */
+    struct kymo_whom whom;
+    uint32_t tree[KYMO_LIST_MAX]; /* -p */
+    struct callset calls;
+    char *what; /* the command line; freed by options_release */
+};
+
+/*
+ * Parse and check the whole command line.
+ * returns  KYMO_CLI_GO_ON, or the exit status to leave with
+ */
+int options_parse(struct options *o, int argc, char **argv);
+void options_release(struct options *o);
+
+#endif
