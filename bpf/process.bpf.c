@@ -156,10 +156,21 @@ int BPF_PROG(task_rename, struct task_struct *t)
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(cgroup_moved)
 {
-    u64 *g = only(&generation);
+    struct kymo_live *l = live_now();
 
-    if (g)
-        __sync_fetch_and_add(g, 1);
+    if (l)
+        __sync_fetch_and_add(&l->generation, 1);
+    return 0;
+}
+
+/* An awaited one may be there now: who waits looks when this has changed. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(cgroup_made)
+{
+    struct kymo_live *l = live_now();
+
+    if (l)
+        __sync_fetch_and_add(&l->cgroups_made, 1);
     return 0;
 }
 

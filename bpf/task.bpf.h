@@ -27,20 +27,25 @@ struct {
     __type(value, struct kymo_slot);
 } slots SEC(".maps");
 
-/* Bumped when tasks move between cgroups: every slot's answer is stale then. */
+/* Its generation is bumped when tasks move between cgroups: every slot's answer is stale then. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, 1);
     __type(key, u32);
-    __type(value, u64);
-} generation SEC(".maps");
+    __type(value, struct kymo_live);
+} live SEC(".maps");
+
+static __always_inline struct kymo_live *live_now(void)
+{
+    const u32 zero = 0;
+    return bpf_map_lookup_elem(&live, &zero);
+}
 
 static __always_inline u64 generation_now(void)
 {
-    const u32 zero = 0;
-    const u64 *g = bpf_map_lookup_elem(&generation, &zero);
-    return g ? *(volatile const u64 *)g << 8 : 0;
+    const struct kymo_live *l = live_now();
+    return l ? *(volatile const u64 *)&l->generation << 8 : 0;
 }
 
 static __always_inline struct kymo_slot *slot_of(u32 tid)
@@ -80,11 +85,28 @@ static u64 cgroup_id_of(struct task_struct *t)
     return css ? BPF_CORE_READ(css, cgroup, kn, id) : v2;
 }
 
-static bool cgroup_listed(u64 id)
+__noinline bool cgroup_listed(u64 id, bool v1)
 {
-    for (u32 i = 0; i < KYMO_LIST_MAX && i < whom.n_cgroups; i++)
-        if (whom.cgroup[i] == id)
+    const struct kymo_live *l = live_now();
+
+    if (!l || !id)
+        return false;
+    for (u32 i = 0; i < KYMO_CGROUPS_MAX; i++)
+        if ((v1 ? l->cgroup_v1[i] : l->cgroup_v2[i]) == id)
             return true;
+    return false;
+}
+
+/* This recorder's own processes, and those of the others. */
+__noinline bool skipped(u32 pid)
+{
+    const struct kymo_live *l = live_now();
+
+    if (!l)
+        return true;
+    for (u32 i = 0; i < KYMO_SKIP_MAX; i++)
+        if (l->skip[i] == pid)
+            return pid != 0;
     return false;
 }
 
@@ -97,12 +119,12 @@ static bool cgroup_chosen(struct task_struct *t)
     struct cgroup_subsys_state *dfl = (void *)cgroup; /* a cgroup begins with its own css */
 
     for (int i = 0; i < CGROUP_DEPTH_MAX && dfl; i++) {
-        if (cgroup_listed(BPF_CORE_READ(dfl, cgroup, kn, id)))
+        if (cgroup_listed(BPF_CORE_READ(dfl, cgroup, kn, id), false))
             return true;
         dfl = BPF_CORE_READ(dfl, parent);
     }
     for (int i = 0; i < CGROUP_DEPTH_MAX && css; i++) {
-        if (cgroup_listed(BPF_CORE_READ(css, cgroup, kn, id)))
+        if (cgroup_listed(BPF_CORE_READ(css, cgroup, kn, id), true))
             return true;
         css = BPF_CORE_READ(css, parent);
     }
@@ -157,7 +179,7 @@ static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *
 static __noinline bool task_chosen(const struct kymo_event_task *e, struct task_struct *t,
                                    u64 state)
 {
-    if (e->pid == whom.self_pid)
+    if (skipped(e->pid))
         return false;
     if (whom.tree && !(state & KYMO_SLOT_MEMBER))
         return false;

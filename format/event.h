@@ -139,14 +139,27 @@ enum {
 /* Whom to record; all given kinds must match, within a kind any. Lives in rodata. */
 #define KYMO_LIST_MAX 16u
 struct kymo_whom {
-    KYMO_U32 self_pid; /* the recorder: never recorded */
-    KYMO_U32 tree;     /* only members of the chosen process trees */
-    KYMO_U32 n_uids, n_comms, n_cgroups;
+    KYMO_U32 tree; /* only members of the chosen process trees */
+    KYMO_U32 n_uids, n_comms;
+    KYMO_U32 n_cgroups; /* not 0: only members of the cgroups in struct kymo_live */
     KYMO_U32 uid[KYMO_LIST_MAX];
     KYMO_U32 comm_bytes
         [KYMO_LIST_MAX]; /* so many bytes are compared: 16 with the NUL, fewer for a prefix */
     char comm[KYMO_LIST_MAX][KYMO_COMM_BYTES];
-    KYMO_U64 cgroup[KYMO_LIST_MAX]; /* or any below it */
+};
+
+/* What changes while a capture runs. One, mapped by both sides; whoever changes an answer that tasks
+ * were given bumps the generation afterwards. */
+#define KYMO_SKIP_MAX 64u
+#define KYMO_CGROUPS_MAX 32u
+struct kymo_live {
+    KYMO_U64 generation;
+    KYMO_U64 cgroups_made; /* since the start: tells when to look for awaited ones */
+    KYMO_U32 skip
+        [KYMO_SKIP_MAX]; /* processes never recorded: this recorder's, and others; 0: free */
+    /* With whom.n_cgroups: these, or any below one, of either hierarchy, whose numbers overlap. 0: free */
+    KYMO_U64 cgroup_v2[KYMO_CGROUPS_MAX];
+    KYMO_U64 cgroup_v1[KYMO_CGROUPS_MAX];
 };
 
 _Static_assert(sizeof(struct kymo_event_head) == 16, "head");

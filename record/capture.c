@@ -8,13 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "format/trace/chunk.h"
 #include "record/control.h"
 #include "record/host.h"
+#include "record/keeper.h"
 #include "record/spawn.h"
 
 #define NS_PER_S 1000000000u
@@ -24,6 +27,8 @@
 #define SLEEP_NS_MAX 40000000u
 #define FILL_WANTED 0.1
 #define PROGRESS_EVERY_NS 500000000u
+#define COUNTS_EVERY_NS 100000000u
+#define FOLLOW_EVERY_NS 20000000u
 
 struct capture {
     const struct capture_opts *o;
@@ -31,12 +36,15 @@ struct capture {
     struct outbox *outbox;
     struct drain *drain;
     struct control *control;
+    struct keeper *keeper;
+    bool keeper_missed; /* it was said */
     struct spawn spawn;
     int signals;
     sigset_t signals_before;
     bool cmd_running, ending;
     enum capture_end end;
     int cmd_status;
+    uint64_t cgroups_made, followed_ns, counted_ns;
     uint64_t started_ns, sleep_ns, checked_ns, shown_ns, taken_since_shown;
     double fill_since_shown;
 };
@@ -125,9 +133,54 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     return session_snapshot(c->session, take_snapshot, c->drain, err);
 }
 
-static kymo_status start(struct capture *c, struct kymo_err *err)
+/* A file in a folder, not a pipe or a device: others may be put beside it. */
+static bool is_file(const struct capture_opts *o)
 {
-    KYMO_TRY(session_open(&c->session, &c->o->session, err));
+    struct stat st;
+
+    return strcmp(o->path, "-") != 0 && !fstat(o->fd, &st) && S_ISREG(st.st_mode);
+}
+
+/* The processes of a recording, each with its own power. None is recorded but the command. */
+static kymo_status start_processes(struct capture *c, struct kymo_err *err)
+{
+    struct keeper_opts k = {.output = is_file(c->o) ? c->o->path : NULL, .output_fd = c->o->fd};
+
+    KYMO_TRY(session_power(c->session, &k, err));
+    KYMO_TRY(keeper_start(&c->keeper, &k, err));
+    session_live(c->session)->skip[1] = (uint32_t)keeper_pid(c->keeper);
+    if (!c->o->cmd)
+        return KYMO_OK;
+    const struct spawn_opts s = {c->o->cmd, c->o->as, c->o->fd == STDOUT_FILENO};
+    KYMO_TRY(spawn_prepare(&c->spawn, &s, err));
+    c->cmd_running = true;
+    return KYMO_OK;
+}
+
+/* Everything that needs power is open. No thread was started yet: what is given up here is given up
+ * in all of them. */
+static kymo_status drop_power(struct capture *c, struct kymo_err *err)
+{
+    const char *why;
+
+    KYMO_TRY(power_drop(&c->o->power, c->spawn.pid, &why, err));
+    if (why)
+        c->o->warn(why);
+    host_use_keeper(c->keeper);
+    session_use_keeper(c->session, c->keeper);
+    return KYMO_OK;
+}
+
+static kymo_status attach(struct capture *c, struct kymo_err *err)
+{
+    KYMO_TRY(choose_trees(c, err));
+    follow_look(&c->o->follow, session_live(c->session));
+    KYMO_TRY(session_attach(c->session, err));
+    return c->o->n_tree ? choose_trees(c, err) : KYMO_OK;
+}
+
+static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_err *err)
+{
     KYMO_TRY(
         outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, c->o->unit_ns, err));
     const struct source source = {
@@ -139,22 +192,28 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
         .ctl = source_ctl,
         .record = source_record,
     };
+    return drain_open(&c->drain, &source, c->outbox, begun_ns, err);
+}
+
+static kymo_status start(struct capture *c, struct kymo_err *err)
+{
+    struct kymo_err deaf = {0};
+
+    KYMO_TRY(session_open(&c->session, &c->o->session, err));
     KYMO_TRY(take_signals(c, err));
-    if (c->o->cmd) {
-        KYMO_TRY(spawn_prepare(&c->spawn, c->o->cmd, err));
-        c->cmd_running = true;
-    }
-    KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
-    KYMO_TRY(choose_trees(c, err));
-    KYMO_TRY(session_attach(c->session, err));
-    if (c->o->n_tree)
-        KYMO_TRY(choose_trees(c, err));
-    KYMO_TRY(write_context(c, err));
+    KYMO_TRY(start_processes(c, err));
+    const uint64_t begun_ns = host_mono_ns();
+    KYMO_TRY(attach(c, err));
     /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
      * that is all: an empty container has no /run. */
-    struct kymo_err deaf = {0};
-    if (control_open(&c->control, &deaf))
-        c->o->warn(deaf.text);
+    if (control_open(&c->control, &deaf)) {
+        char text[sizeof(deaf.text) + 16];
+        snprintf(text, sizeof(text), "marks are off: %s", deaf.text);
+        c->o->warn(text);
+    }
+    KYMO_TRY(drop_power(c, err));
+    KYMO_TRY(open_drain(c, begun_ns, err));
+    KYMO_TRY(write_context(c, err));
     c->started_ns = c->checked_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
     if (c->cmd_running)
@@ -248,13 +307,43 @@ static void take_process(void *drain, const struct kymo_event_process *e, size_t
     drain_process_event(drain, e, bytes);
 }
 
-static void take_process_events(struct capture *c)
+/* Their counts are for the seals, so they are not asked for each time: it is a system call, and on
+ * an old kernel a request to the keeper. */
+static void take_process_events(struct capture *c, bool last)
 {
     struct session_process_counts n;
+    const uint64_t now = host_mono_ns();
 
     session_take_process(c->session, take_process, c->drain);
+    if (!last && now - c->counted_ns < COUNTS_EVERY_NS)
+        return;
+    c->counted_ns = now;
     session_process_counts(c->session, &n);
     drain_process_counts(c->drain, n.seen, n.filtered, n.dropped_ring);
+}
+
+/* Cgroups and containers that are chosen by name and were made meanwhile. */
+static void follow(struct capture *c, uint64_t now)
+{
+    struct kymo_live *live = session_live(c->session);
+    const uint64_t made = __atomic_load_n(&live->cgroups_made, __ATOMIC_ACQUIRE);
+
+    if (made == c->cgroups_made || now - c->followed_ns < FOLLOW_EVERY_NS ||
+        !follow_anything(&c->o->follow))
+        return;
+    c->cgroups_made = made;
+    c->followed_ns = now;
+    if (follow_look(&c->o->follow, live))
+        session_judge_again(c->session);
+}
+
+static void watch_keeper(struct capture *c)
+{
+    if (c->keeper_missed || !keeper_lost(c->keeper))
+        return;
+    c->keeper_missed = true;
+    c->o->warn("the keeper process is gone: executables, descriptors and calls of other users' "
+               "processes stay unknown from here on");
 }
 
 static void adapt_sleep(struct capture *c, double fill)
@@ -273,7 +362,9 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     uint32_t taken;
     const uint64_t now = host_mono_ns();
 
-    take_process_events(c);
+    take_process_events(c, false);
+    follow(c, now);
+    watch_keeper(c);
     KYMO_TRY(drain_poll(c->drain, now, &taken, err));
     drain_totals(c->drain, &t);
     c->taken_since_shown += taken;
@@ -325,7 +416,7 @@ static void write_unfinished(struct capture *c, uint64_t now)
 static kymo_status finish(struct capture *c, struct kymo_err *err)
 {
     session_detach(c->session);
-    take_process_events(c);
+    take_process_events(c, true);
     KYMO_TRY(drain_rest(c->drain, err));
     const uint64_t now = host_mono_ns();
     write_unfinished(c, now);
@@ -334,19 +425,35 @@ static kymo_status finish(struct capture *c, struct kymo_err *err)
     return outbox_finish(c->outbox, err);
 }
 
-static void release(struct capture *c, bool failed)
+/* A start that failed leaves no file. Our own right to remove it may be gone already. */
+static void discard_output(struct capture *c)
 {
-    if (c->cmd_running &&
+    struct stat st;
+    const char *slash = strrchr(c->o->path, '/');
+
+    if (c->keeper && is_file(c->o) && !fstat(c->o->fd, &st) &&
+        st.st_size <= (off_t)KYMO_FILE_HEADER_BYTES)
+        keeper_part_remove(c->keeper, slash ? slash + 1 : c->o->path);
+}
+
+static void release(struct capture *c, kymo_status failed)
+{
+    if (c->spawn.pid > 0 && c->cmd_running &&
         failed) { /* it cannot be recorded, and may still wait for its start */
         kill(c->spawn.pid, SIGKILL);
         waitpid(c->spawn.pid, NULL, 0);
-    } else if (c->cmd_running) { /* the recording was stopped first: its command ends with it */
-        kill(c->spawn.pid, SIGTERM);
+    } else if (c->spawn.pid > 0 && c->cmd_running) {
+        kill(c->spawn.pid,
+             SIGTERM); /* the recording was stopped first: its command ends with it */
     }
+    if (failed == KYMO_EHOST || failed == KYMO_EUSAGE)
+        discard_output(c);
+    host_use_keeper(NULL);
     control_close(c->control);
     drain_close(c->drain);
     outbox_close(c->outbox);
     session_close(c->session);
+    keeper_stop(c->keeper); /* it removes the control socket */
     if (c->signals >= 0) {
         close(c->signals);
         sigprocmask(SIG_SETMASK, &c->signals_before, NULL);
@@ -372,6 +479,6 @@ kymo_status capture_run(const struct capture_opts *o, struct capture_result *r,
         r->rss_bytes = host_own_rss_bytes();
         r->cmd_status = c.cmd_status;
     }
-    release(&c, s != KYMO_OK);
+    release(&c, s);
     return s;
 }

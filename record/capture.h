@@ -7,7 +7,10 @@
 #include <stdbool.h>
 
 #include "record/drain.h"
+#include "record/follow.h"
+#include "record/power.h"
 #include "record/session.h"
+#include "record/users.h"
 
 /* How it goes, since the last time this was told. */
 struct capture_progress {
@@ -29,7 +32,10 @@ struct capture_opts {
     double min_free;      /* stop when the disk has less free, 0..1; 0: no bound */
     const uint32_t *tree; /* pids whose trees are recorded */
     size_t n_tree;
-    char *const *cmd; /* argv of the command to run; NULL: none */
+    struct follow_opts follow;
+    char *const *cmd;      /* argv of the command to run; NULL: none */
+    const struct user *as; /* whom it runs as; NULL: the caller */
+    struct power_plan power;
     const char *what; /* the command line, for the context table */
     /* Told twice a second; NULL: nobody wants to know. */
     void (*progress)(const struct capture_progress *p);

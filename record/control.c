@@ -90,6 +90,20 @@ void control_close(struct control *c)
     free(c);
 }
 
+void control_remove(pid_t recorder)
+{
+    char path[512], dir[400];
+    struct stat st;
+
+    for (int i = 0; i < 2; i++) {
+        if (!folder(dir, sizeof(dir), i))
+            continue;
+        snprintf(path, sizeof(path), "%s/record-%d.sock", dir, recorder);
+        if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+            unlink(path);
+    }
+}
+
 nfds_t control_pollfds(const struct control *c, struct pollfd fds[CONTROL_POLLFDS_MAX])
 {
     nfds_t n = 0;

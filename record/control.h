@@ -34,7 +34,9 @@ struct control_mark {
 /* The recorder's side. */
 struct control; /* owned */
 KYMO_MUST_USE kymo_status control_open(struct control **out, struct kymo_err *err);
-void control_close(struct control *c); /* NULL is fine; removes the socket */
+void control_close(struct control *c); /* NULL is fine; removes the socket where it still may */
+/* Remove the socket of a recorder that is gone. */
+void control_remove(pid_t recorder);
 /* Fill fds for poll(2); returns how many. */
 nfds_t control_pollfds(const struct control *c, struct pollfd fds[CONTROL_POLLFDS_MAX]);
 /* Serve what is ready, without blocking. take returns NULL, or why the mark is refused. */

@@ -18,9 +18,19 @@
 #include <unistd.h>
 
 #include "format/trace/sysname.h"
+#include "record/follow.h"
+#include "record/keeper.h"
 
 #define TREE_PIDS_MAX 65536u
 #define CGROUP_MOUNTS_MAX 16u
+
+static struct keeper
+    *keeper; /* what this process may not read itself; one recording a process */
+
+void host_use_keeper(struct keeper *k)
+{
+    keeper = k;
+}
 
 /* ---- constants and clocks ------------------------------------------------------------------- */
 
@@ -69,7 +79,7 @@ uint64_t host_real_ns(void)
 
 uint64_t host_own_cpu_ns(void)
 {
-    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + (keeper ? keeper_cpu_ns(keeper) : 0);
 }
 
 uint64_t host_own_rss_bytes(void)
@@ -115,12 +125,26 @@ size_t host_read(const char *path, char *buf, size_t cap)
     return n;
 }
 
+/* A file of a process: read by ourselves where we may, else by the keeper. */
+static size_t read_of(enum keeper_kind kind, uint32_t pid, uint32_t tid, const char *path,
+                      char *buf, size_t cap)
+{
+    errno = 0;
+    const size_t n = host_read(path, buf, cap);
+
+    if (n || !keeper || (errno != EACCES && errno != EPERM))
+        return n;
+    return keeper_text(keeper, kind, pid, tid, buf, cap);
+}
+
 size_t host_exe(uint32_t pid, char *buf, size_t cap)
 {
     char path[64];
 
     snprintf(path, sizeof(path), "/proc/%u/exe", pid);
     const ssize_t n = readlink(path, buf, cap - 1);
+    if (n < 0 && keeper && (errno == EACCES || errno == EPERM))
+        return keeper_text(keeper, KEEPER_EXE, pid, 0, buf, cap);
     buf[n > 0 ? n : 0] = 0;
     return n > 0 ? (size_t)n : 0;
 }
@@ -130,7 +154,7 @@ size_t host_argv(uint32_t pid, char *buf, size_t cap)
     char path[64];
 
     snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
-    size_t n = host_read(path, buf, cap);
+    size_t n = read_of(KEEPER_ARGV, pid, 0, path, buf, cap);
     while (n > 1 && !buf[n - 1] &&
            !buf[n - 2]) /* a process that renamed itself leaves a tail of zeros */
         n--;
@@ -191,7 +215,7 @@ bool host_blocked_call(uint32_t pid, uint32_t tid, uint64_t *nr, uint64_t arg[6]
     char path[64], buf[256];
 
     snprintf(path, sizeof(path), "/proc/%u/task/%u/syscall", pid, tid);
-    if (!host_read(path, buf, sizeof(buf)))
+    if (!read_of(KEEPER_BLOCKED, pid, tid, path, buf, sizeof(buf)))
         return false;
     return sscanf(buf,
                   "%" SCNu64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64
@@ -344,30 +368,31 @@ static const struct cgroup_mounts *cgroup_mounts(void)
     return &mounts;
 }
 
-static uint64_t inode_of(const char *root, const char *path)
+static bool tells_tasks(const char *controllers)
+{
+    return !*controllers || strstr(controllers, "memory") || strstr(controllers, "pids");
+}
+
+const char *host_cgroup_mount(size_t i, bool *v2)
+{
+    const struct cgroup_mounts *ms = cgroup_mounts();
+
+    for (size_t m = 0; m < ms->n; m++) {
+        if (!tells_tasks(ms->m[m].controllers) || i--)
+            continue;
+        *v2 = !*ms->m[m].controllers;
+        return ms->m[m].path;
+    }
+    return NULL;
+}
+
+uint64_t host_cgroup_id(const char *mount, const char *path)
 {
     char full[4096 + 256];
     struct stat st;
 
-    snprintf(full, sizeof(full), "%s%s%s", root, *path == '/' || !*root ? "" : "/", path);
+    snprintf(full, sizeof(full), "%s%s%s", mount, *path == '/' || !*mount ? "" : "/", path);
     return stat(full, &st) || !S_ISDIR(st.st_mode) ? 0 : (uint64_t)st.st_ino;
-}
-
-uint64_t host_cgroup_id(const char *path)
-{
-    const struct cgroup_mounts *ms = cgroup_mounts();
-    uint64_t id = 0;
-
-    for (size_t i = 0; i < ms->n && !id; i++) {
-        const size_t n = strlen(ms->m[i].path);
-        if (!strncmp(path, ms->m[i].path, n) && (path[n] == '/' || !path[n]))
-            return inode_of("", path);
-    }
-    for (size_t i = 0; i < ms->n && !id; i++)
-        if (!*ms->m[i].controllers || strstr(ms->m[i].controllers, "memory") ||
-            strstr(ms->m[i].controllers, "pids"))
-            id = inode_of(ms->m[i].path, path);
-    return id;
 }
 
 /* Is the path on this line of /proc/PID/cgroup the cgroup with this id? */
@@ -376,7 +401,7 @@ static bool line_is(const char *path, uint64_t id)
     const struct cgroup_mounts *ms = cgroup_mounts();
 
     for (size_t i = 0; i < ms->n; i++)
-        if (inode_of(ms->m[i].path, path) == id)
+        if (host_cgroup_id(ms->m[i].path, path) == id)
             return true;
     return false;
 }
@@ -387,7 +412,7 @@ static size_t path_by_process(uint64_t id, uint32_t pid, char *buf, size_t cap)
     char *save = NULL;
 
     snprintf(file, sizeof(file), "/proc/%u/cgroup", pid);
-    host_read(file, text, sizeof(text));
+    read_of(KEEPER_CGROUP, pid, 0, file, text, sizeof(text));
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         const char *path = strchr(line, ':');
         path = path ? strchr(path + 1, ':') : NULL;
@@ -431,4 +456,11 @@ size_t host_cgroup_path(uint64_t id, uint32_t pid, char *buf, size_t cap)
     }
     search = NULL;
     return s.found_bytes < cap ? s.found_bytes : cap - 1;
+}
+
+bool host_container_id(const char *name, char *id, size_t cap)
+{
+    if (keeper)
+        return keeper_container(keeper, name, id, cap);
+    return follow_id_by_name("", name, id, cap);
 }

@@ -19,7 +19,7 @@ uint32_t host_pid_max(void);
 uint64_t host_mono_ns(void);
 uint64_t host_boot_ns(void);
 uint64_t host_real_ns(void);
-/* CPU time of this process, all threads, and its resident memory. */
+/* CPU time of this process, all threads, with its keeper, and its resident memory. */
 uint64_t host_own_cpu_ns(void);
 uint64_t host_own_rss_bytes(void);
 
@@ -35,15 +35,24 @@ size_t host_argv(uint32_t pid, char *buf, size_t cap);
 /* argv with NULs to one line: blanks between, quotes where an argument needs them. Returns the length. */
 size_t host_join_argv(const char *argv, size_t n, char *out, size_t cap);
 
+/* From now on ask the keeper for what is closed to us; NULL: nobody. Borrowed. */
+struct keeper;
+void host_use_keeper(struct keeper *k);
+
 /* The call a thread is blocked in: number and arguments; false when it runs or is gone. */
 bool host_blocked_call(uint32_t pid, uint32_t tid, uint64_t *nr, uint64_t arg[6]);
 
 /* Every thread of pid and of all processes below it, to take(). False when pid is not there. */
 bool host_tree(uint32_t pid, void (*take)(void *ctx, uint32_t tid), void *ctx);
 
-/* The inode (the kernel's id) of a cgroup folder, given as a path below a hierarchy or as an
- * absolute path; 0 when there is none. */
-uint64_t host_cgroup_id(const char *path);
+/* The id of a container that docker or podman know by this name (follow.h). */
+bool host_container_id(const char *name, char *id, size_t cap);
+/* Where the i-th cgroup hierarchy that tasks are told by is mounted: v2, and v1's memory and pids.
+ * NULL: there are no more. */
+const char *host_cgroup_mount(size_t i, bool *v2);
+/* The inode (the kernel's id) of a cgroup folder, given as a path below a hierarchy's mount point or,
+ * with mount "", as an absolute one; 0 when there is none. */
+uint64_t host_cgroup_id(const char *mount, const char *path);
 /* The path of a cgroup id below its hierarchy's root: asked of /proc/PID/cgroup first, then searched.
  * Returns its length, 0 when unknown. */
 size_t host_cgroup_path(uint64_t id, uint32_t pid, char *buf, size_t cap);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ static kymo_status open_output(int *fd, const struct options *o, struct kymo_err
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
                          "%s exists; choose another name or use --force", o->path);
     const int how = there && !S_ISREG(st.st_mode) ? 0 : there ? O_TRUNC : O_CREAT | O_EXCL;
-    *fd = open(o->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | how, 0600);
+    *fd = power_open_output(o->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | how);
     if (*fd < 0)
         return KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write %s: %s", o->path,
                          strerror(errno));
@@ -58,7 +59,7 @@ static void show_progress(const struct capture_progress *p)
 
 static void warn(const char *text)
 {
-    kymo_cli_say(TOOL, "marks are off: %s", text);
+    kymo_cli_say(TOOL, "%s", text);
 }
 
 /* A start that failed leaves no empty file behind. */
@@ -105,6 +106,14 @@ static int verdict(const struct options *o, const struct capture_result *r)
     return r->end == CAPTURE_BOUND ? KYMO_EXIT_GUARD : KYMO_EXIT_OK;
 }
 
+/* Root's commands are root's; behind sudo that may not be what was meant. */
+static void say_who_runs(const struct options *o)
+{
+    if (o->cmd && !o->as_name && !o->quiet && !getuid() && getenv("SUDO_UID"))
+        kymo_cli_say(TOOL, "%s runs as root; --as %s runs it as yourself", o->cmd[0],
+                     getenv("SUDO_USER") ? getenv("SUDO_USER") : "USER");
+}
+
 /* ---- main ------------------------------------------------------------------------------------- */
 
 static int record(const struct options *o)
@@ -115,14 +124,18 @@ static int record(const struct options *o)
         .session = {.whom = o->whom,
                     .ring_bytes = o->ring_bytes,
                     .wanted_native = o->calls.native,
-                    .wanted_compat = o->calls.compat},
+                    .wanted_compat = o->calls.compat,
+                    .btf_path = o->btf},
         .path = o->path,
         .duration_ns = o->duration_ns,
         .max_bytes = o->max_bytes,
         .min_free = o->min_free,
         .tree = o->tree,
         .n_tree = o->pids.n,
+        .follow = o->follow,
         .cmd = o->cmd,
+        .as = o->as_name ? &o->as : NULL,
+        .power = o->power,
         .what = o->what,
         .progress =
             isatty(STDERR_FILENO) && !o->no_progress && !o->quiet ? show_progress : NULL,
@@ -138,6 +151,7 @@ static int record(const struct options *o)
         kymo_cli_say(TOOL,
                      "writing %s, at most %" PRIu64 " MiB, while %.0f %% of the disk stay free",
                      o->path, o->max_bytes >> 20, 100 * o->min_free);
+    say_who_runs(o);
     s = capture_run(&c, &r, &err);
     if (c.fd != STDOUT_FILENO && close(c.fd) && !s)
         s = KYMO_FAIL(&err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write: %s", strerror(errno));
@@ -151,6 +165,8 @@ static int record(const struct options *o)
 int main(int argc, char **argv)
 {
     struct options o;
+
+    power_hold_standard_fds();
     int status = options_parse(&o, argc, argv);
 
     if (status == KYMO_CLI_GO_ON)

@@ -2,7 +2,6 @@
 #include "record/options.h"
 
 #include <ctype.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,28 +41,43 @@ static int parse_pids(struct options *o)
 
 static int parse_users(const struct options *o, struct kymo_whom *w)
 {
-    uint64_t uid;
+    struct user u;
 
     for (size_t i = 0; i < o->users.n; i++) {
-        const struct passwd *p = getpwnam(o->users.v[i]);
-        if (p)
-            uid = p->pw_uid;
-        else if (!kymo_parse_u64(o->users.v[i], &uid) || uid > UINT32_MAX)
+        if (!user_find(o->users.v[i], &u))
             return kymo_cli_usage(TOOL, "-u %s: no such user", o->users.v[i]);
-        w->uid[w->n_uids++] = (uint32_t)uid;
+        w->uid[w->n_uids++] = u.uid;
     }
     return KYMO_CLI_GO_ON;
 }
 
-static int parse_cgroups(const struct options *o, struct kymo_whom *w)
+static int parse_cgroups(struct options *o, struct kymo_whom *w)
 {
-    for (size_t i = 0; i < o->cgroups.n; i++) {
-        const uint64_t id = host_cgroup_id(o->cgroups.v[i]);
-        if (!id)
-            return kymo_cli_usage(TOOL, "--cgroup %s: no such cgroup", o->cgroups.v[i]);
-        w->cgroup[w->n_cgroups++] = id;
-    }
-    return KYMO_CLI_GO_ON;
+    struct kymo_err err = {0};
+
+    o->follow = (struct follow_opts){.cgroups = o->cgroups.v,
+                                     .n_cgroups = o->cgroups.n,
+                                     .containers = o->containers.v,
+                                     .n_containers = o->containers.n,
+                                     .wait = o->wait};
+    w->n_cgroups = follow_anything(&o->follow);
+    if (o->wait && !w->n_cgroups)
+        return kymo_cli_usage(TOOL, "--wait is for --cgroup and --container");
+    return follow_check(&o->follow, &err) ? kymo_cli_usage(TOOL, "%s", err.text)
+                                          : KYMO_CLI_GO_ON;
+}
+
+/* Who the recorder becomes, and its command. */
+static int parse_power(struct options *o)
+{
+    struct kymo_err err = {0};
+
+    if (o->as_name && !o->cmd)
+        return kymo_cli_usage(TOOL, "--as says who runs the command after --");
+    if (o->as_name && !user_find(o->as_name, &o->as))
+        return kymo_cli_usage(TOOL, "--as %s: no such user", o->as_name);
+    return power_plan_drop(&o->power, o->drop_to, &err) ? kymo_cli_usage(TOOL, "%s", err.text)
+                                                        : KYMO_CLI_GO_ON;
 }
 
 static int parse_comms(const struct options *o, struct kymo_whom *w)
@@ -85,8 +99,9 @@ static int parse_comms(const struct options *o, struct kymo_whom *w)
 static int parse_whom(struct options *o)
 {
     struct kymo_whom *w = &o->whom;
-    const struct kymo_opt_list *lists[] = {&o->pids, &o->users, &o->cgroups, &o->comms};
-    static const char *const names[] = {"-p", "-u", "--cgroup", "--comm"};
+    const struct kymo_opt_list *lists[] = {&o->pids, &o->users, &o->cgroups, &o->containers,
+                                           &o->comms};
+    static const char *const names[] = {"-p", "-u", "--cgroup", "--container", "--comm"};
     int e;
 
     for (size_t i = 0; i < KYMO_COUNT_OF(lists); i++) {
@@ -98,7 +113,6 @@ static int parse_whom(struct options *o)
     if (o->cmd && (o->everything || o->pids.n))
         return kymo_cli_usage(TOOL, "a command after -- is what is recorded; leave out %s",
                               o->pids.n ? "-p" : "-a");
-    w->self_pid = (uint32_t)getpid();
     w->tree = o->cmd || o->pids.n;
     if ((e = parse_users(o, w)) != KYMO_CLI_GO_ON ||
         (e = parse_cgroups(o, w)) != KYMO_CLI_GO_ON)
@@ -165,10 +179,23 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
          &o->users, 0, 0},
         {KYMO_OPT_LIST, 0, "cgroup", "PATH", "tasks in this cgroup or below it", &o->cgroups, 0,
          0},
+        {KYMO_OPT_LIST, 0, "container", "ID",
+         "tasks in this container: its id, the beginning of it, or its name", &o->containers, 0,
+         0},
+        {KYMO_OPT_FLAG, 0, "wait", NULL,
+         "cgroups and containers that are not there yet are recorded once they are", &o->wait,
+         0, 0},
         {KYMO_OPT_LIST, 0, "comm", "NAME", "tasks of this name; a trailing * matches any rest",
          &o->comms, 0, 0},
         {KYMO_OPT_STR, 0, "syscalls", "SET",
          "these calls only: names and @classes; !SET: all but these", &o->syscalls, 0, 0},
+        {KYMO_OPT_GROUP, 0, NULL, NULL, "Power", NULL, 0, 0},
+        {KYMO_OPT_STR, 'Z', "drop-to", "USER",
+         "record as this user (default, when root: kymo, or else nobody)", &o->drop_to, 0, 0},
+        {KYMO_OPT_STR, 0, "as", "USER",
+         "run the command after -- as this user (default: who called)", &o->as_name, 0, 0},
+        {KYMO_OPT_STR, 0, "btf", "FILE",
+         "type information of this kernel (default: the kernel's own)", &o->btf, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Behaviour", NULL, 0, 0},
         {KYMO_OPT_FLAG, 0, "pass-status", NULL, "exit with the status of the command after --",
          &o->pass_status, 0, 0},
@@ -201,7 +228,8 @@ static int check(struct options *o)
     struct kymo_err err = {0};
     int e;
 
-    if ((e = parse_whom(o)) != KYMO_CLI_GO_ON || (e = parse_pids(o)) != KYMO_CLI_GO_ON)
+    if ((e = parse_whom(o)) != KYMO_CLI_GO_ON || (e = parse_pids(o)) != KYMO_CLI_GO_ON ||
+        (e = parse_power(o)) != KYMO_CLI_GO_ON)
         return e;
     if (1000000000u % o->unit_ns)
         return kymo_cli_usage(TOOL, "--time-unit has to divide a second, as 64ns and 1us do");

@@ -6,15 +6,18 @@
 
 #include "format/cli/cli.h"
 #include "record/callset.h"
+#include "record/follow.h"
+#include "record/power.h"
+#include "record/users.h"
 
 #define TOOL "kymo-record"
 
 struct options {
-    const char *path, *syscalls;
+    const char *path, *syscalls, *btf, *drop_to, *as_name;
     uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
     double min_free, max_loss;
-    struct kymo_opt_list pids, users, cgroups, comms;
-    bool everything, force, pass_status, quiet, no_progress;
+    struct kymo_opt_list pids, users, cgroups, containers, comms;
+    bool everything, wait, force, pass_status, quiet, no_progress;
     char *const *cmd;
     char default_path[160];
 
@@ -22,6 +25,9 @@ struct options {
     struct kymo_whom whom;
     uint32_t tree[KYMO_LIST_MAX]; /* -p */
     struct callset calls;
+    struct follow_opts follow;
+    struct power_plan power;
+    struct user as;
     char *what; /* the command line; freed by options_release */
 };
 

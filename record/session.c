@@ -16,6 +16,7 @@
 #include "format/trace/sysname.h"
 #include "process.skel.h"
 #include "record/host.h"
+#include "record/keeper.h"
 #include "syscall.skel.h"
 
 #define SLOTS_MIN 32768u
@@ -26,6 +27,9 @@ struct session {
     struct process_bpf *process;
     struct ring_buffer *process_ring;
     struct bpf_link *snapshot;
+    struct keeper *keeper; /* NULL: not dropped yet */
+    struct kymo_live *live;
+    size_t live_bytes;
     uint32_t n_cpus, n_slices, n_slots;
     uint8_t *ctl;  /* n_cpus control blocks */
     uint8_t *data; /* n_cpus * n_slices values of slice_stride bytes */
@@ -134,7 +138,9 @@ static uint32_t slices_for(uint64_t ring_bytes)
 static kymo_status load_calls(struct session *s, const struct session_opts *o,
                               struct kymo_err *err)
 {
-    s->calls = syscall_bpf__open();
+    LIBBPF_OPTS(bpf_object_open_opts, btf, .btf_custom_path = o->btf_path);
+
+    s->calls = syscall_bpf__open_opts(&btf);
     if (!s->calls)
         return load_failed(-errno, "open the syscall programs", err);
     s->calls->rodata->whom = o->whom;
@@ -151,14 +157,15 @@ static kymo_status load_calls(struct session *s, const struct session_opts *o,
 static kymo_status load_process(struct session *s, const struct session_opts *o,
                                 struct kymo_err *err)
 {
-    s->process = process_bpf__open();
+    LIBBPF_OPTS(bpf_object_open_opts, btf, .btf_custom_path = o->btf_path);
+
+    s->process = process_bpf__open_opts(&btf);
     if (!s->process)
         return load_failed(-errno, "open the process programs", err);
     s->process->rodata->whom = o->whom;
     int e = bpf_map__reuse_fd(s->process->maps.slots, bpf_map__fd(s->calls->maps.slots));
     if (!e)
-        e = bpf_map__reuse_fd(s->process->maps.generation,
-                              bpf_map__fd(s->calls->maps.generation));
+        e = bpf_map__reuse_fd(s->process->maps.live, bpf_map__fd(s->calls->maps.live));
     if (!e)
         e = process_bpf__load(s->process);
     return e ? load_failed(e, "load the process programs", err) : KYMO_OK;
@@ -193,6 +200,11 @@ static kymo_status map_rings(struct session *s, struct kymo_err *err)
     s->slice_stride = KYMO_SLICE_BYTES + KYMO_SLACK_BYTES;
     KYMO_TRY(map_shared(&s->data, &s->data_bytes, bpf_map__fd(s->calls->maps.ring_data),
                         s->slice_stride * s->n_cpus * s->n_slices, err));
+    uint8_t *live;
+    KYMO_TRY(map_shared(&live, &s->live_bytes, bpf_map__fd(s->calls->maps.live),
+                        sizeof(struct kymo_live), err));
+    s->live = (struct kymo_live *)(void *)live;
+    s->live->skip[0] = (uint32_t)getpid();
     s->process_ring =
         ring_buffer__new(bpf_map__fd(s->process->maps.process_ring), take_process, s, NULL);
     if (!s->process_ring)
@@ -268,6 +280,8 @@ void session_close(struct session *s)
         munmap(s->ctl, s->ctl_bytes);
     if (s->data)
         munmap(s->data, s->data_bytes);
+    if (s->live)
+        munmap(s->live, s->live_bytes);
     ring_buffer__free(s->process_ring);
     if (s->snapshot)
         bpf_link__destroy(s->snapshot);
@@ -306,12 +320,82 @@ const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t po
     return s->data + slice * s->slice_stride + (pos & (KYMO_SLICE_BYTES - 1));
 }
 
+struct kymo_live *session_live(const struct session *s)
+{
+    return s->live;
+}
+
+void session_judge_again(struct session *s)
+{
+    __atomic_fetch_add(&s->live->generation, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- with and without power ------------------------------------------------------------------ */
+
+static void list_maps(const struct bpf_object *object, struct keeper_opts *o)
+{
+    const struct bpf_map *m;
+
+    bpf_object__for_each_map(m, object) if (o->n_maps < KEEPER_MAPS_MAX) o->maps[o->n_maps++] =
+        bpf_map__fd(m);
+}
+
+static int prepare_snapshot(struct session *s)
+{
+    if (!s->snapshot)
+        s->snapshot = bpf_program__attach_iter(s->process->progs.snapshot, NULL);
+    return s->snapshot ? 0 : -errno;
+}
+
+kymo_status session_power(struct session *s, struct keeper_opts *o, struct kymo_err *err)
+{
+    const int e = prepare_snapshot(s);
+
+    if (e)
+        return load_failed(e, "list the tasks", err);
+    o->snapshot = bpf_link__fd(s->snapshot);
+    list_maps(s->calls->obj, o);
+    list_maps(s->process->obj, o);
+    return KYMO_OK;
+}
+
+void session_use_keeper(struct session *s, struct keeper *k)
+{
+    s->keeper = k;
+}
+
+/* Kernels before 5.19 want CAP_BPF of who asks, though the map is open. */
+static int map_lookup(const struct session *s, const struct bpf_map *m, const void *key,
+                      void *value, size_t value_bytes)
+{
+    const int e = bpf_map_lookup_elem(bpf_map__fd(m), key, value);
+
+    if (!e || errno != EPERM || !s->keeper)
+        return e;
+    return keeper_map_lookup(s->keeper, bpf_map__fd(m), key, bpf_map__key_size(m), value,
+                             value_bytes)
+               ? 0
+               : -1;
+}
+
+static int map_update(const struct session *s, const struct bpf_map *m, const void *key,
+                      const void *value, size_t value_bytes)
+{
+    const int e = bpf_map_update_elem(bpf_map__fd(m), key, value, BPF_ANY);
+
+    if (!e || errno != EPERM || !s->keeper)
+        return e;
+    return keeper_map_update(s->keeper, bpf_map__fd(m), key, bpf_map__key_size(m), value,
+                             value_bytes)
+               ? 0
+               : -1;
+}
+
 kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err *err)
 {
     struct kymo_slot slot = {.state = KYMO_SLOT_MEMBER};
 
-    if (tid >= s->n_slots ||
-        bpf_map_update_elem(bpf_map__fd(s->calls->maps.slots), &tid, &slot, BPF_ANY))
+    if (tid >= s->n_slots || map_update(s, s->calls->maps.slots, &tid, &slot, sizeof(slot)))
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot select thread %u: %s", tid,
                          strerror(errno));
     return KYMO_OK;
@@ -319,8 +403,7 @@ kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err 
 
 bool session_slot(const struct session *s, uint32_t tid, struct kymo_slot *out)
 {
-    return tid < s->n_slots &&
-           !bpf_map_lookup_elem(bpf_map__fd(s->calls->maps.slots), &tid, out);
+    return tid < s->n_slots && !map_lookup(s, s->calls->maps.slots, &tid, out, sizeof(*out));
 }
 
 uint32_t session_slots(const struct session *s)
@@ -342,8 +425,8 @@ void session_process_counts(const struct session *s, struct session_process_coun
     const uint32_t zero = 0;
 
     memset(out, 0, sizeof(*out));
-    if (per_cpu &&
-        !bpf_map_lookup_elem(bpf_map__fd(s->process->maps.process_counts), &zero, per_cpu))
+    if (per_cpu && !map_lookup(s, s->process->maps.process_counts, &zero, per_cpu,
+                               s->n_cpus * sizeof(*per_cpu)))
         for (uint32_t c = 0; c < s->n_cpus; c++) {
             out->seen += per_cpu[c].seen;
             out->stored += per_cpu[c].stored;
@@ -356,11 +439,11 @@ void session_process_counts(const struct session *s, struct session_process_coun
 kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
                              struct kymo_err *err)
 {
-    if (!s->snapshot)
-        s->snapshot = bpf_program__attach_iter(s->process->progs.snapshot, NULL);
-    if (!s->snapshot)
-        return load_failed(-errno, "list the tasks", err);
-    const int fd = bpf_iter_create(bpf_link__fd(s->snapshot));
+    const int e = prepare_snapshot(s);
+    if (e)
+        return load_failed(e, "list the tasks", err);
+    const int fd =
+        s->keeper ? keeper_snapshot(s->keeper) : bpf_iter_create(bpf_link__fd(s->snapshot));
     if (fd < 0)
         return load_failed(-errno, "list the tasks", err);
     struct kymo_event_task buf[64];

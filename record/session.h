@@ -13,7 +13,8 @@ struct session; /* owned */
 
 struct session_opts {
     struct kymo_whom whom;
-    uint64_t ring_bytes; /* a CPU; rounded up to a power of two of slices */
+    const char *btf_path; /* type information of this kernel; NULL: the kernel's own */
+    uint64_t ring_bytes;  /* a CPU; rounded up to a power of two of slices */
     const uint8_t *wanted_native,
         *wanted_compat; /* [KYMO_CALLS_MAX] nonzero: record; borrowed for the call */
 };
@@ -37,6 +38,19 @@ uint64_t session_ring_bytes(const struct session *s); /* of one CPU */
 struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu);
 /* The bytes of the record at position pos (bytes ever consumed) of a CPU's ring. */
 const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos);
+
+/* What may change while it runs: who is skipped, which cgroups are chosen. After a change that
+ * concerns tasks which were judged already, session_judge_again. */
+struct kymo_live *session_live(const struct session *s);
+void session_judge_again(struct session *s);
+
+/* After power is dropped: reach maps and the iterator through the keeper where the kernel refuses.
+ * Borrowed. session_power fills in what the keeper has to know. */
+struct keeper;
+struct keeper_opts;
+KYMO_MUST_USE kymo_status session_power(struct session *s, struct keeper_opts *o,
+                                        struct kymo_err *err);
+void session_use_keeper(struct session *s, struct keeper *k);
 
 /* Make a thread a member of the chosen trees: it and its children are recorded. */
 KYMO_MUST_USE kymo_status session_add_member(struct session *s, uint32_t tid,

@@ -1,0 +1,837 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record/keeper.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "format/base/size.h"
+#include "format/trace/chunk.h"
+#include "record/control.h"
+#include "record/follow.h"
+#include "record/power.h"
+
+/* So long is an answer waited for: the rings must not fill meanwhile. Files take longer, and are
+ * asked for by who can wait. So many answers in a row that do not come are the end. */
+#define WAIT_MS 200u
+#define WAIT_FILE_MS 10000u
+#define WAIT_START_MS 10000u
+#define MISSES_MAX 3u
+#define LINK_MAX 4096u
+
+struct map {
+    int fd;
+    uint32_t key_bytes, value_bytes;
+};
+
+/* The server: what it was started with, and nothing that a request changes. */
+struct server {
+    int fd, snapshot, folder;
+    pid_t recorder;
+    uid_t owner;
+    gid_t group;
+    bool has_owner;
+    char stem[KEEPER_NAME_MAX + 1]; /* names of our files begin so */
+    struct map map[KEEPER_MAPS_MAX];
+    size_t n_maps;
+    uint32_t n_cpus;
+};
+
+/* ---- the server: /proc ------------------------------------------------------------------------ */
+
+/* What a request may name is a number, so no path can be made of it but the one that is meant. */
+static bool is_pid(uint32_t v)
+{
+    return v && v <= INT32_MAX;
+}
+
+static int read_proc(const char *path, struct keeper_answer *a)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno;
+    while (a->text_bytes < KEEPER_TEXT_MAX) {
+        const ssize_t n = read(fd, a->text + a->text_bytes, KEEPER_TEXT_MAX - a->text_bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        a->text_bytes += (uint32_t)n;
+    }
+    close(fd);
+    return 0;
+}
+
+static int serve_exe(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
+                     int *fd)
+{
+    char path[64];
+
+    (void)s, (void)fd;
+    if (!is_pid(q->pid) || q->text_bytes)
+        return EINVAL;
+    snprintf(path, sizeof(path), "/proc/%u/exe", q->pid);
+    const ssize_t n = readlink(path, (char *)a->text, LINK_MAX);
+    if (n < 0)
+        return errno;
+    a->text_bytes = (uint32_t)n;
+    return 0;
+}
+
+static int serve_file(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
+                      int *fd)
+{
+    char path[64];
+
+    (void)s, (void)fd;
+    if (!is_pid(q->pid) || q->text_bytes)
+        return EINVAL;
+    snprintf(path, sizeof(path), "/proc/%u/%s", q->pid,
+             q->kind == KEEPER_ARGV ? "cmdline" : "cgroup");
+    return read_proc(path, a);
+}
+
+static int serve_blocked(struct server *s, const struct keeper_request *q,
+                         struct keeper_answer *a, int *fd)
+{
+    char path[64];
+
+    (void)s, (void)fd;
+    if (!is_pid(q->pid) || !is_pid(q->number) || q->text_bytes)
+        return EINVAL;
+    snprintf(path, sizeof(path), "/proc/%u/task/%u/syscall", q->pid, q->number);
+    return read_proc(path, a);
+}
+
+/* Append one descriptor; false when the answer is full. */
+static bool put_fd(struct keeper_answer *a, int folder, const char *name)
+{
+    struct keeper_fd f = {.fd = (uint32_t)strtoul(name, NULL, 10)};
+
+    if (KEEPER_TEXT_MAX - a->text_bytes < sizeof(f) + LINK_MAX)
+        return false;
+    const ssize_t n =
+        readlinkat(folder, name, (char *)a->text + a->text_bytes + sizeof(f), LINK_MAX);
+    if (n < 0)
+        return true; /* closed meanwhile */
+    f.target_bytes = (uint32_t)n;
+    memcpy(a->text + a->text_bytes, &f, sizeof(f));
+    a->text_bytes += (uint32_t)sizeof(f) + f.target_bytes;
+    return true;
+}
+
+/* /proc lists descriptors in rising order, so the next request goes on where this answer ends. */
+static int serve_fds(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
+                     int *fd)
+{
+    char path[64];
+    const struct dirent *e;
+
+    (void)s, (void)fd;
+    if (!is_pid(q->pid) || q->number > INT32_MAX || q->text_bytes)
+        return EINVAL;
+    snprintf(path, sizeof(path), "/proc/%u/fd", q->pid);
+    DIR *d = opendir(path);
+    if (!d)
+        return errno;
+    while ((e = readdir(d)))
+        if (isdigit((unsigned char)e->d_name[0]) && strtoul(e->d_name, NULL, 10) >= q->number &&
+            !put_fd(a, dirfd(d), e->d_name))
+            break;
+    closedir(d);
+    return 0;
+}
+
+static int serve_container(struct server *s, const struct keeper_request *q,
+                           struct keeper_answer *a, int *fd)
+{
+    char name[KEEPER_NAME_MAX + 1];
+
+    (void)s, (void)fd;
+    if (q->text_bytes > KEEPER_NAME_MAX || memchr(q->text, 0, q->text_bytes))
+        return EINVAL;
+    memcpy(name, q->text, q->text_bytes);
+    name[q->text_bytes] = 0;
+    if (!follow_id_by_name("", name, (char *)a->text, KEEPER_TEXT_MAX)) /* checks the name */
+        return ENOENT;
+    a->text_bytes = (uint32_t)strlen((const char *)a->text);
+    return 0;
+}
+
+/* ---- the server: the kernel's programs and maps ------------------------------------------------ */
+
+static int serve_snapshot(struct server *s, const struct keeper_request *q,
+                          struct keeper_answer *a, int *fd)
+{
+    (void)a;
+    if (q->text_bytes)
+        return EINVAL;
+    if (s->snapshot < 0)
+        return ENOENT;
+    *fd = bpf_iter_create(s->snapshot);
+    return *fd < 0 ? errno : 0;
+}
+
+static const struct map *map_of(const struct server *s, uint32_t fd)
+{
+    for (size_t i = 0; i < s->n_maps; i++)
+        if ((uint32_t)s->map[i].fd == fd)
+            return &s->map[i];
+    return NULL;
+}
+
+static int serve_lookup(struct server *s, const struct keeper_request *q,
+                        struct keeper_answer *a, int *fd)
+{
+    const struct map *m = map_of(s, q->number);
+
+    (void)fd;
+    if (!m || q->text_bytes != m->key_bytes)
+        return EINVAL;
+    if (m->value_bytes > KEEPER_TEXT_MAX)
+        return E2BIG;
+    if (bpf_map_lookup_elem(m->fd, q->text, a->text))
+        return errno;
+    a->text_bytes = m->value_bytes;
+    return 0;
+}
+
+static int serve_update(struct server *s, const struct keeper_request *q,
+                        struct keeper_answer *a, int *fd)
+{
+    const struct map *m = map_of(s, q->number);
+
+    (void)a, (void)fd;
+    if (!m || m->key_bytes > q->text_bytes || q->text_bytes - m->key_bytes != m->value_bytes)
+        return EINVAL;
+    return bpf_map_update_elem(m->fd, q->text, q->text + m->key_bytes, BPF_ANY) ? errno : 0;
+}
+
+/* ---- the server: files ------------------------------------------------------------------------- */
+
+/* A name of ours: it begins as the first file's does and holds nothing that leads elsewhere. */
+static bool take_name(const struct server *s, const struct keeper_request *q,
+                      char name[KEEPER_NAME_MAX + 1])
+{
+    const size_t stem_bytes = strlen(s->stem);
+
+    if (s->folder < 0 || !stem_bytes || *s->stem == '.' || q->text_bytes > KEEPER_NAME_MAX ||
+        q->text_bytes < stem_bytes || memcmp(q->text, s->stem, stem_bytes) != 0 ||
+        (q->text_bytes > stem_bytes && !memchr(".-_", q->text[stem_bytes], 3)))
+        return false;
+    for (uint32_t i = 0; i < q->text_bytes; i++)
+        if (q->text[i] == '/' || q->text[i] < ' ' || q->text[i] == 0x7f)
+            return false;
+    memcpy(name, q->text, q->text_bytes);
+    name[q->text_bytes] = 0;
+    return true;
+}
+
+static int serve_part_open(struct server *s, const struct keeper_request *q,
+                           struct keeper_answer *a, int *fd)
+{
+    char name[KEEPER_NAME_MAX + 1];
+
+    (void)a;
+    if (!take_name(s, q, name))
+        return EINVAL;
+    *fd = openat(s->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return errno;
+    if (s->has_owner && fchown(*fd, s->owner, s->group)) {
+        const int e = errno;
+        unlinkat(s->folder, name, 0);
+        return e;
+    }
+    return 0;
+}
+
+/* Only what is a capture, or was going to be one: empty, or beginning with a capture's header. */
+static bool is_capture(int folder, const char *name)
+{
+    uint8_t header[KYMO_FILE_HEADER_BYTES];
+    struct stat st;
+    const int fd =
+        openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool is = false;
+
+    if (fd < 0)
+        return false;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode)) {
+        const ssize_t n = read(fd, header, sizeof(header));
+        is = n == 0 || (n == (ssize_t)sizeof(header) && !kymo_file_header_decode(header, NULL));
+    }
+    close(fd);
+    return is;
+}
+
+static int serve_part_remove(struct server *s, const struct keeper_request *q,
+                             struct keeper_answer *a, int *fd)
+{
+    char name[KEEPER_NAME_MAX + 1];
+
+    (void)a, (void)fd;
+    if (!take_name(s, q, name))
+        return EINVAL;
+    if (!is_capture(s->folder, name))
+        return EPERM;
+    return unlinkat(s->folder, name, 0) ? errno : 0;
+}
+
+/* ---- the server --------------------------------------------------------------------------------- */
+
+/* One row a request: what is not here is refused. */
+typedef int (*handler)(struct server *s, const struct keeper_request *q,
+                       struct keeper_answer *a, int *fd);
+static const handler HANDLERS[KEEPER_KINDS] = {
+    [KEEPER_SNAPSHOT] = serve_snapshot,   [KEEPER_EXE] = serve_exe,
+    [KEEPER_ARGV] = serve_file,           [KEEPER_CGROUP] = serve_file,
+    [KEEPER_BLOCKED] = serve_blocked,     [KEEPER_FDS] = serve_fds,
+    [KEEPER_PART_OPEN] = serve_part_open, [KEEPER_PART_REMOVE] = serve_part_remove,
+    [KEEPER_MAP_LOOKUP] = serve_lookup,   [KEEPER_MAP_UPDATE] = serve_update,
+    [KEEPER_CONTAINER] = serve_container,
+};
+
+/* What the requests need: maps and iterators on kernels before 5.19, and other users' processes. */
+static const cap_value_t CAPS[] = {CAP_BPF, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
+
+static bool send_answer(int socket, const struct keeper_answer *a, int fd)
+{
+    struct iovec part = {(void *)(uintptr_t)a, KEEPER_ANSWER_FIXED + a->text_bytes};
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (fd >= 0) {
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof(control.bytes);
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    }
+    return sendmsg(socket, &m, MSG_NOSIGNAL) >= 0;
+}
+
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void serve_one(struct server *s, const struct keeper_request *q, size_t bytes,
+                      struct keeper_answer *a)
+{
+    int fd = -1;
+
+    a->sequence = bytes >= KEEPER_REQUEST_FIXED ? q->sequence : 0;
+    a->text_bytes = 0;
+    a->error = EPROTO;
+    if (bytes >= KEEPER_REQUEST_FIXED && q->text_bytes == bytes - KEEPER_REQUEST_FIXED &&
+        q->kind < KEEPER_KINDS && HANDLERS[q->kind])
+        a->error = (uint32_t)HANDLERS[q->kind](s, q, a, &fd);
+    if (a->error)
+        a->text_bytes = 0;
+    a->cpu_ns = own_cpu_ns();
+    send_answer(s->fd, a, a->error ? -1 : fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void serve(struct server *s)
+{
+    static struct keeper_request q;
+    static struct keeper_answer a;
+
+    for (;;) {
+        /* Descriptors that come along are not taken: there is no room given for them. */
+        const ssize_t n = recv(s->fd, &q, sizeof(q), MSG_TRUNC);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break; /* the recorder is gone */
+        serve_one(s, &q, (size_t)n <= sizeof(q) ? (size_t)n : 0, &a);
+    }
+}
+
+/* ---- from fork to the first request ---------------------------------------------------------- */
+
+/* What is asked of a map is held against these. */
+static void learn_maps(struct server *s, const struct keeper_opts *o)
+{
+    const int cpus = libbpf_num_possible_cpus();
+
+    for (size_t i = 0; i < o->n_maps && s->n_maps < KEEPER_MAPS_MAX; i++) {
+        struct bpf_map_info info = {0};
+        uint32_t n = sizeof(info);
+        if (bpf_obj_get_info_by_fd(o->maps[i], &info, &n))
+            continue;
+        const bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY ||
+                             info.type == BPF_MAP_TYPE_PERCPU_HASH ||
+                             info.type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+        s->map[s->n_maps++] = (struct map){
+            .fd = o->maps[i],
+            .key_bytes = info.key_size,
+            .value_bytes = per_cpu
+                               ? (info.value_size + 7) / 8 * 8 * (uint32_t)(cpus > 0 ? cpus : 1)
+                               : info.value_size,
+        };
+    }
+}
+
+/* The folder is opened once: whoever moves or replaces it later moves nothing of ours. */
+static void learn_output(struct server *s, const struct keeper_opts *o)
+{
+    char dir[4096], base[4096];
+    struct stat st;
+
+    s->folder = -1;
+    if (!o->output || strlen(o->output) >= sizeof(dir))
+        return;
+    strcpy(dir, o->output);
+    strcpy(base, o->output);
+    snprintf(s->stem, sizeof(s->stem), "%s", basename(base));
+    char *end = strstr(s->stem, ".kymo");
+    if (end && end != s->stem && !end[5])
+        *end = 0;
+    s->folder = open(dirname(dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (o->output_fd >= 0 && !fstat(o->output_fd, &st)) {
+        s->has_owner = st.st_uid != geteuid() || st.st_gid != getegid();
+        s->owner = st.st_uid;
+        s->group = st.st_gid;
+    }
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const int x = *(const int *)a, y = *(const int *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Nothing stays open but what requests are served with. 0, 1 and 2 stay taken, by something that
+ * cannot be written to, so that no message of the C library ends up in a file of ours. */
+static void close_the_rest(const struct server *s)
+{
+    int keep[KEEPER_MAPS_MAX + 6] = {0, 1, 2, s->fd, s->snapshot, s->folder};
+    size_t n = 6;
+    const int nothing = open("/", O_PATH | O_CLOEXEC);
+
+    for (int i = 0; i < 3; i++)
+        dup2(nothing, i);
+    for (size_t i = 0; i < s->n_maps; i++)
+        keep[n++] = s->map[i].fd;
+    qsort(keep, n, sizeof(keep[0]), by_number);
+    int from = 3;
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] > from)
+            close_range((unsigned)from, (unsigned)keep[i] - 1, 0);
+        from = keep[i] >= from ? keep[i] + 1 : from;
+    }
+    close_range((unsigned)from, ~0u, 0);
+}
+
+/*
+ * Root without CAP_DAC_OVERRIDE writes where root's own permissions let it; a part that belongs to
+ * the person behind sudo has to be given to them. Only where that is so are the capabilities kept.
+ */
+static size_t choose_caps(const struct server *s, cap_value_t caps[], size_t cap)
+{
+    size_t n = 0;
+    struct stat st;
+
+    for (size_t i = 0; i < KYMO_COUNT_OF(CAPS) && n < cap; i++)
+        caps[n++] = CAPS[i];
+    if (s->folder < 0 || fstat(s->folder, &st))
+        return n;
+    const mode_t need = st.st_uid == geteuid() ? S_IWUSR | S_IXUSR : S_IWOTH | S_IXOTH;
+    if ((st.st_mode & need) != need && n < cap)
+        caps[n++] = CAP_DAC_OVERRIDE;
+    if (s->has_owner && n < cap)
+        caps[n++] = CAP_CHOWN;
+    return n;
+}
+
+static kymo_status settle(struct server *s, struct kymo_err *err)
+{
+    cap_value_t caps[KYMO_COUNT_OF(CAPS) + 2];
+
+    prctl(PR_SET_NAME, "kymo-keeper", 0, 0, 0);
+    /* A terminal's ^C is the recorder's to answer; the keeper ends with the recorder. */
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGPIPE ||
+                            sig == SIGQUIT || sig == SIGUSR1 || sig == SIGUSR2
+                        ? SIG_IGN
+                        : SIG_DFL);
+    close_the_rest(s);
+    KYMO_TRY(power_keep(caps, choose_caps(s, caps, KYMO_COUNT_OF(caps)), err));
+    return power_confine_keeper(err);
+}
+
+static _Noreturn void keeper_main(struct server *s)
+{
+    struct keeper_answer ready = {0};
+    struct kymo_err err = {0};
+
+    if (settle(s, &err)) {
+        ready.error = EPERM;
+        ready.text_bytes = (uint32_t)strnlen(err.text, sizeof(err.text));
+        memcpy(ready.text, err.text, ready.text_bytes);
+    }
+    if (send_answer(s->fd, &ready, -1) && !ready.error)
+        serve(s);
+    control_remove(s->recorder);
+    _exit(ready.error ? 1 : 0);
+}
+
+/* ---- the client --------------------------------------------------------------------------------- */
+
+struct keeper {
+    int fd; /* -1: lost */
+    pid_t pid;
+    uint64_t cpu_ns;
+    pthread_mutex_t lock;
+    /* Under the lock: */
+    uint32_t sequence, misses;
+    struct keeper_answer answer;
+};
+
+/* One packet into a; the descriptor that came with it, if any, into *fd. */
+static bool take_packet(int socket, struct keeper_answer *a, int *fd)
+{
+    struct iovec part = {a, sizeof(*a)};
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr m = {.msg_iov = &part,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+    ssize_t n;
+
+    *fd = -1;
+    do
+        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    const struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+    if (n < 0)
+        return false;
+    errno = EPROTO; /* also when it left */
+    return n >= (ssize_t)KEEPER_ANSWER_FIXED &&
+           a->text_bytes == (size_t)n - KEEPER_ANSWER_FIXED;
+}
+
+static void wait_at_most(struct keeper *k, uint32_t ms)
+{
+    const struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+}
+
+static kymo_status wait_until_ready(struct keeper *k, struct kymo_err *err)
+{
+    int fd;
+
+    wait_at_most(k, WAIT_START_MS);
+    if (!take_packet(k->fd, &k->answer, &fd))
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the keeper process did not start");
+    if (k->answer.error)
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "the keeper process: %.*s",
+                         (int)k->answer.text_bytes, (const char *)k->answer.text);
+    wait_at_most(k, WAIT_MS);
+    return KYMO_OK;
+}
+
+kymo_status keeper_start(struct keeper **out, const struct keeper_opts *o, struct kymo_err *err)
+{
+    struct keeper *k = calloc(1, sizeof(*k));
+    static struct server s; /* the child's, in its copy */
+    int pair[2];
+
+    if (!k)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    pthread_mutex_init(&k->lock, NULL);
+    k->fd = -1;
+    s = (struct server){.snapshot = o->snapshot, .folder = -1, .recorder = getpid()};
+    learn_maps(&s, o);
+    learn_output(&s, o);
+    const bool paired = !socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+    k->pid = paired ? fork() : -1;
+    const int e = errno;
+    if (k->pid == 0) {
+        s.fd = pair[1];
+        close(pair[0]);
+        keeper_main(&s);
+    }
+    if (s.folder >= 0)
+        close(s.folder);
+    if (paired) {
+        k->fd = pair[0];
+        close(pair[1]);
+    }
+    kymo_status status;
+    if (k->pid < 0)
+        status = KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot start the keeper process: %s",
+                           strerror(e));
+    else
+        status = wait_until_ready(k, err);
+    if (status) {
+        keeper_stop(k);
+        return status;
+    }
+    *out = k;
+    return KYMO_OK;
+}
+
+static void lose(struct keeper *k)
+{
+    if (k->fd >= 0)
+        close(k->fd);
+    k->fd = -1;
+}
+
+void keeper_stop(struct keeper *k)
+{
+    if (!k)
+        return;
+    lose(k);
+    if (k->pid > 0)
+        while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    pthread_mutex_destroy(&k->lock);
+    free(k);
+}
+
+pid_t keeper_pid(const struct keeper *k)
+{
+    return k->pid;
+}
+
+bool keeper_lost(const struct keeper *k)
+{
+    return k->fd < 0;
+}
+
+uint64_t keeper_cpu_ns(const struct keeper *k)
+{
+    return k->cpu_ns;
+}
+
+/* The answer to request number sequence; older ones, whose time was up, are thrown away. */
+static bool take_answer(struct keeper *k, uint32_t sequence, struct keeper_answer *a, int *fd)
+{
+    while (take_packet(k->fd, a, fd)) {
+        if (a->sequence == sequence)
+            return true;
+        if (*fd >= 0)
+            close(*fd);
+    }
+    *fd = -1;
+    return false;
+}
+
+/* Under the lock. */
+static bool ask(struct keeper *k, const struct keeper_request *q, size_t bytes,
+                struct keeper_answer *a, int *fd)
+{
+    *fd = -1;
+    if (k->fd < 0)
+        return false;
+    if (send(k->fd, q, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes &&
+        take_answer(k, q->sequence, a, fd)) {
+        k->cpu_ns = a->cpu_ns;
+        k->misses = 0;
+        return true;
+    }
+    if ((errno != EAGAIN && errno != EWOULDBLOCK) || ++k->misses == MISSES_MAX)
+        lose(k);
+    return false;
+}
+
+bool keeper_ask(struct keeper *k, const struct keeper_request *q, size_t bytes,
+                struct keeper_answer *a, int *fd)
+{
+    pthread_mutex_lock(&k->lock);
+    const bool answered = ask(k, q, bytes, a, fd);
+    pthread_mutex_unlock(&k->lock);
+    return answered;
+}
+
+/* Ask, under the lock, for an answer in k->answer. Returns its error, ECONNRESET without one. */
+static int request(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32_t number,
+                   const void *text, size_t text_bytes, int *fd)
+{
+    struct keeper_request q = {.kind = kind, .pid = pid, .number = number};
+
+    *fd = -1;
+    if (text_bytes > sizeof(q.text))
+        return E2BIG;
+    q.sequence = ++k->sequence;
+    q.text_bytes = (uint32_t)text_bytes;
+    if (text_bytes)
+        memcpy(q.text, text, text_bytes);
+    if (!ask(k, &q, KEEPER_REQUEST_FIXED + text_bytes, &k->answer, fd))
+        return ECONNRESET;
+    return (int)k->answer.error;
+}
+
+/* Requests whose answer is a descriptor, or nothing. */
+static int request_fd(struct keeper *k, enum keeper_kind kind, const void *text,
+                      size_t text_bytes)
+{
+    int fd;
+
+    pthread_mutex_lock(&k->lock);
+    if (kind != KEEPER_SNAPSHOT)
+        wait_at_most(k, WAIT_FILE_MS);
+    const int e = request(k, kind, 0, 0, text, text_bytes, &fd);
+    if (kind != KEEPER_SNAPSHOT)
+        wait_at_most(k, WAIT_MS);
+    pthread_mutex_unlock(&k->lock);
+    errno = e;
+    return e ? -1 : fd;
+}
+
+int keeper_snapshot(struct keeper *k)
+{
+    return request_fd(k, KEEPER_SNAPSHOT, NULL, 0);
+}
+
+int keeper_part_open(struct keeper *k, const char *name)
+{
+    return request_fd(k, KEEPER_PART_OPEN, name, strlen(name));
+}
+
+bool keeper_part_remove(struct keeper *k, const char *name)
+{
+    request_fd(k, KEEPER_PART_REMOVE, name, strlen(name));
+    return errno == 0;
+}
+
+size_t keeper_text(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32_t number,
+                   char *buf, size_t cap)
+{
+    size_t n = 0;
+    int fd;
+
+    pthread_mutex_lock(&k->lock);
+    if (!request(k, kind, pid, number, NULL, 0, &fd))
+        n = k->answer.text_bytes < cap - 1 ? k->answer.text_bytes : cap - 1;
+    memcpy(buf, k->answer.text, n);
+    pthread_mutex_unlock(&k->lock);
+    buf[n] = 0;
+    return n;
+}
+
+/* Hand out what one answer holds; returns how many, and the number after the last in *next. */
+static size_t hand_out(const struct keeper_answer *a, uint32_t *next, keeper_take_fd take,
+                       void *ctx)
+{
+    struct keeper_fd f;
+    size_t n = 0;
+
+    for (uint32_t at = 0; a->text_bytes - at >= sizeof(f); n++) {
+        memcpy(&f, a->text + at, sizeof(f));
+        at += (uint32_t)sizeof(f);
+        if (f.target_bytes > a->text_bytes - at)
+            break;
+        take(ctx, f.fd, (const char *)a->text + at, f.target_bytes);
+        at += f.target_bytes;
+        *next = f.fd + 1;
+    }
+    return n;
+}
+
+size_t keeper_fds(struct keeper *k, uint32_t pid, keeper_take_fd take, void *ctx)
+{
+    struct keeper_answer *a = malloc(sizeof(*a));
+    size_t n = 0, more = 1;
+    uint32_t next = 0;
+    int fd;
+
+    while (a && more) {
+        pthread_mutex_lock(&k->lock);
+        const int e = request(k, KEEPER_FDS, pid, next, NULL, 0, &fd);
+        if (!e)
+            memcpy(a, &k->answer, KEEPER_ANSWER_FIXED + k->answer.text_bytes);
+        pthread_mutex_unlock(&k->lock);
+        more = e ? 0 : hand_out(a, &next, take, ctx);
+        n += more;
+    }
+    free(a);
+    return n;
+}
+
+bool keeper_container(struct keeper *k, const char *name, char *id, size_t cap)
+{
+    int fd;
+
+    pthread_mutex_lock(&k->lock);
+    const int e = request(k, KEEPER_CONTAINER, 0, 0, name, strlen(name), &fd);
+    if (!e)
+        snprintf(id, cap, "%.*s", (int)k->answer.text_bytes, (const char *)k->answer.text);
+    pthread_mutex_unlock(&k->lock);
+    return !e;
+}
+
+bool keeper_map_lookup(struct keeper *k, int map, const void *key, size_t key_bytes,
+                       void *value, size_t value_bytes)
+{
+    int fd;
+
+    pthread_mutex_lock(&k->lock);
+    int e = request(k, KEEPER_MAP_LOOKUP, 0, (uint32_t)map, key, key_bytes, &fd);
+    if (!e && k->answer.text_bytes != value_bytes)
+        e = EINVAL;
+    if (!e)
+        memcpy(value, k->answer.text, value_bytes);
+    pthread_mutex_unlock(&k->lock);
+    errno = e;
+    return !e;
+}
+
+bool keeper_map_update(struct keeper *k, int map, const void *key, size_t key_bytes,
+                       const void *value, size_t value_bytes)
+{
+    uint8_t both[KEEPER_ASK_MAX];
+    int fd;
+
+    if (key_bytes > sizeof(both) || value_bytes > sizeof(both) - key_bytes) {
+        errno = E2BIG;
+        return false;
+    }
+    memcpy(both, key, key_bytes);
+    memcpy(both + key_bytes, value, value_bytes);
+    pthread_mutex_lock(&k->lock);
+    errno = request(k, KEEPER_MAP_UPDATE, 0, (uint32_t)map, both, key_bytes + value_bytes, &fd);
+    const int e = errno;
+    pthread_mutex_unlock(&k->lock);
+    errno = e;
+    return !e;
+}
