@@ -119,6 +119,38 @@ static void take_snapshot(void *drain, const struct kymo_event_task *t)
     drain_snapshot(drain, t);
 }
 
+/* Another recorder's process: no recorder records another, or each row of one would be rows of the
+ * other's. Which ones were left out is in the file. */
+static void skip_process(void *ctx, pid_t pid, bool there)
+{
+    struct capture *c = ctx;
+    struct kymo_live *live = session_live(c->session);
+    char text[16];
+
+    for (size_t i = 2; i < KYMO_SKIP_MAX; i++) {
+        if (live->skip[i] != (there ? 0 : (uint32_t)pid))
+            continue;
+        live->skip[i] = there ? (uint32_t)pid : 0;
+        session_judge_again(c->session);
+        snprintf(text, sizeof(text), "%d", pid);
+        if (c->drain)
+            drain_fact(c->drain, there ? "skipped_recorder" : "skipped_recorder_left", text);
+        return;
+    }
+}
+
+static void name_skipped(struct capture *c)
+{
+    const struct kymo_live *live = session_live(c->session);
+    char text[16];
+
+    for (size_t i = 2; i < KYMO_SKIP_MAX; i++) {
+        snprintf(text, sizeof(text), "%u", live->skip[i]);
+        if (live->skip[i])
+            drain_fact(c->drain, "skipped_recorder", text);
+    }
+}
+
 static kymo_status write_context(struct capture *c, struct kymo_err *err)
 {
     char buf[32];
@@ -130,6 +162,7 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     drain_fact(c->drain, "sources", "syscall process");
     snprintf(buf, sizeof(buf), "%" PRIu64, session_ring_bytes(c->session));
     drain_fact(c->drain, "ring_bytes", buf);
+    name_skipped(c);
     return session_snapshot(c->session, take_snapshot, c->drain, err);
 }
 
@@ -203,6 +236,7 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(take_signals(c, err));
     KYMO_TRY(start_processes(c, err));
     const uint64_t begun_ns = host_mono_ns();
+    control_meet(&c->control, keeper_pid(c->keeper), skip_process, c);
     KYMO_TRY(attach(c, err));
     /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
      * that is all: an empty container has no /run. */

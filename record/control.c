@@ -16,9 +16,19 @@
 #define RECORDERS_MAX 32u
 #define ANSWER_WAIT_S 2
 
+/* Another recorder, at the end of a connection. */
+struct peer {
+    int fd; /* -1: free; a client that turned out to be a recorder moves here */
+    pid_t pid, keeper;
+};
+
 struct control {
     int fd;
     int client[CONTROL_CLIENTS_MAX]; /* -1: free */
+    struct peer peer[CONTROL_PEERS_MAX];
+    pid_t keeper;
+    control_recorder told; /* NULL: nobody wants to know */
+    void *told_ctx;
     struct sockaddr_un at;
 };
 
@@ -51,29 +61,42 @@ static int bind_in(struct control *c, const char *dir)
     return e;
 }
 
-kymo_status control_open(struct control **out, struct kymo_err *err)
+static struct control *make(void)
 {
     struct control *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->fd = -1;
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        c->client[i] = -1;
+    for (size_t i = 0; i < CONTROL_PEERS_MAX; i++)
+        c->peer[i].fd = -1;
+    return c;
+}
+
+kymo_status control_open(struct control **out, struct kymo_err *err)
+{
+    struct control *c = *out ? *out : make();
     char dir[80];
     int bound = -1;
 
     if (!c)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
-    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-        c->client[i] = -1;
+    *out = c;
     c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     for (int i = 0; c->fd >= 0 && bound && i < 2; i++)
         if (folder(dir, sizeof(dir), i))
             bound = bind_in(c, dir);
-    if (bound || listen(c->fd, CONTROL_CLIENTS_MAX)) {
-        const int e = errno;
-        c->at.sun_path[0] = 0;
-        control_close(c);
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
-                         "no control socket in /run/kymo or $XDG_RUNTIME_DIR: %s", strerror(e));
-    }
-    *out = c;
-    return KYMO_OK;
+    if (!bound && !listen(c->fd, CONTROL_CLIENTS_MAX))
+        return KYMO_OK;
+    const int e = errno;
+    c->at.sun_path[0] = 0;
+    if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                     "no control socket in /run/kymo or $XDG_RUNTIME_DIR: %s", strerror(e));
 }
 
 void control_close(struct control *c)
@@ -83,6 +106,9 @@ void control_close(struct control *c)
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
         if (c->client[i] >= 0)
             close(c->client[i]);
+    for (size_t i = 0; i < CONTROL_PEERS_MAX; i++)
+        if (c->peer[i].fd >= 0)
+            close(c->peer[i].fd);
     if (c->at.sun_path[0])
         unlink(c->at.sun_path);
     if (c->fd >= 0)
@@ -112,7 +138,96 @@ nfds_t control_pollfds(const struct control *c, struct pollfd fds[CONTROL_POLLFD
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
         if (c->client[i] >= 0)
             fds[n++] = (struct pollfd){.fd = c->client[i], .events = POLLIN};
+    for (size_t i = 0; i < CONTROL_PEERS_MAX; i++)
+        if (c->peer[i].fd >= 0)
+            fds[n++] = (struct pollfd){.fd = c->peer[i].fd, .events = POLLIN};
     return n;
+}
+
+/* ---- other recorders ------------------------------------------------------------------------ */
+
+static void tell(const struct control *c, pid_t pid, bool there)
+{
+    if (c->told && pid > 0)
+        c->told(c->told_ctx, pid, there);
+}
+
+/* A recorder at the other end of fd; false when there is no room for it. */
+static bool add_peer(struct control *c, int fd)
+{
+    struct ucred who;
+    socklen_t n = sizeof(who);
+
+    for (size_t i = 0; i < CONTROL_PEERS_MAX; i++) {
+        if (c->peer[i].fd >= 0)
+            continue;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) || who.pid == getpid())
+            return false;
+        c->peer[i] = (struct peer){.fd = fd, .pid = who.pid};
+        tell(c, who.pid, true);
+        return true;
+    }
+    return false;
+}
+
+static bool parse_greeting(const char *packet, pid_t *keeper)
+{
+    char end;
+
+    return sscanf(packet, "recorder\n%d%c", keeper, &end) == 1 && *keeper > 0;
+}
+
+static void greet(const struct control *c, int fd)
+{
+    char text[48];
+
+    snprintf(text, sizeof(text), "recorder\n%d", c->keeper);
+    if (send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return; /* it just left, which the next look at its connection says */
+}
+
+static void learn_keeper(const struct control *c, struct peer *p, pid_t keeper)
+{
+    if (p->keeper || p->pid == keeper)
+        return;
+    p->keeper = keeper;
+    tell(c, keeper, true);
+}
+
+/* What a peer said: who its keeper is, or, by closing, that it is gone. */
+static void serve_peer(struct control *c, struct peer *p)
+{
+    char packet[CONTROL_PACKET_MAX + 1];
+    pid_t keeper;
+    const ssize_t n = recv(p->fd, packet, CONTROL_PACKET_MAX, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0) {
+        packet[n] = 0;
+        if (parse_greeting(packet, &keeper))
+            learn_keeper(c, p, keeper);
+        return;
+    }
+    close(p->fd);
+    p->fd = -1;
+    tell(c, p->pid, false);
+    tell(c, p->keeper, false);
+}
+
+/* A client that is a recorder: its connection becomes a peer's. */
+static bool take_recorder(struct control *c, size_t client, const char *packet)
+{
+    pid_t keeper;
+
+    if (!parse_greeting(packet, &keeper) || !add_peer(c, c->client[client]))
+        return false;
+    for (size_t i = 0; i < CONTROL_PEERS_MAX; i++)
+        if (c->peer[i].fd == c->client[client])
+            learn_keeper(c, &c->peer[i], keeper);
+    greet(c, c->client[client]);
+    c->client[client] = -1;
+    return true;
 }
 
 static int parse_mark(char *packet, struct control_mark *m)
@@ -169,12 +284,16 @@ void control_serve(struct control *c, control_take take, void *ctx)
             continue;
         if (n > 0) {
             packet[n] = 0;
-            answer(c->client[i], packet, take, ctx);
+            if (!take_recorder(c, i, packet))
+                answer(c->client[i], packet, take, ctx);
         } else {
             close(c->client[i]);
             c->client[i] = -1;
         }
     }
+    for (size_t i = 0; i < CONTROL_PEERS_MAX; i++)
+        if (c->peer[i].fd >= 0)
+            serve_peer(c, &c->peer[i]);
 }
 
 /* ---- the client's side ---------------------------------------------------------------------- */
@@ -290,4 +409,29 @@ kymo_status control_send_mark(const struct control_mark *m, pid_t pid, struct ky
     for (size_t i = 0; i < f.n; i++)
         close(f.fd[i]);
     return s;
+}
+
+/* ---- meeting the others ----------------------------------------------------------------------- */
+
+void control_meet(struct control **out, pid_t keeper, control_recorder told, void *ctx)
+{
+    struct control *c = *out ? *out : make();
+    struct found f = {0};
+    char dir[400];
+
+    *out = c;
+    if (!c)
+        return;
+    c->keeper = keeper;
+    c->told = told;
+    c->told_ctx = ctx;
+    for (int i = 0; i < 2; i++)
+        if (folder(dir, sizeof(dir), i))
+            find_in(&f, dir, 0);
+    for (size_t i = 0; i < f.n; i++) {
+        if (add_peer(c, f.fd[i]))
+            greet(c, f.fd[i]);
+        else
+            close(f.fd[i]); /* ourselves, or one too many */
+    }
 }

@@ -9,17 +9,25 @@
  *     TS              ns of the sender's CLOCK_MONOTONIC
  *     DUR             ns, or -
  *     NAME            the rest of the packet
+ *
+ *     recorder        another recorder runs now; its pid is the sender's
+ *     PID             of its keeper
+ *
+ * The connection of another recorder stays for as long as both run, and the answer to it is this
+ * recorder's own greeting. So each knows whom to skip, and when to stop: a pid is used again.
  */
 #ifndef KYMO_RECORD_CONTROL_H
 #define KYMO_RECORD_CONTROL_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "format/base/err.h"
 
 #define CONTROL_CLIENTS_MAX 16u
-#define CONTROL_POLLFDS_MAX (CONTROL_CLIENTS_MAX + 1u)
+#define CONTROL_PEERS_MAX 16u
+#define CONTROL_POLLFDS_MAX (CONTROL_CLIENTS_MAX + CONTROL_PEERS_MAX + 1u)
 #define CONTROL_PACKET_MAX 1024u
 #define CONTROL_NAME_MAX 255u
 #define CONTROL_DUR_NONE UINT64_MAX
@@ -33,6 +41,7 @@ struct control_mark {
 
 /* The recorder's side. */
 struct control; /* owned */
+/* out holds what control_meet made, or NULL. An error leaves it, deaf, for the other recorders. */
 KYMO_MUST_USE kymo_status control_open(struct control **out, struct kymo_err *err);
 void control_close(struct control *c); /* NULL is fine; removes the socket where it still may */
 /* Remove the socket of a recorder that is gone. */
@@ -42,6 +51,13 @@ nfds_t control_pollfds(const struct control *c, struct pollfd fds[CONTROL_POLLFD
 /* Serve what is ready, without blocking. take returns NULL, or why the mark is refused. */
 typedef const char *(*control_take)(void *ctx, const struct control_mark *m);
 void control_serve(struct control *c, control_take take, void *ctx);
+
+/*
+ * Tell the other recorders of this one, and hear of them, now and later: there is false when one is
+ * gone. keeper is the pid of this recorder's other process. May come before control_open.
+ */
+typedef void (*control_recorder)(void *ctx, pid_t pid, bool there);
+void control_meet(struct control **out, pid_t keeper, control_recorder told, void *ctx);
 
 /*
  * The client's side: send a mark to the recorder with this pid, or to the only one there is (0).

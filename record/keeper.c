@@ -34,6 +34,8 @@
 #define WAIT_FILE_MS 10000u
 #define WAIT_START_MS 10000u
 #define MISSES_MAX 3u
+#define STOP_TRY_NS 1000000
+#define STOP_TRIES 2000
 #define LINK_MAX 4096u
 
 struct map {
@@ -621,9 +623,9 @@ void keeper_stop(struct keeper *k)
     if (!k)
         return;
     lose(k);
-    if (k->pid > 0)
-        while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+    /* One that was stopped leaves once it is continued, and nobody waits for that. */
+    for (int i = 0; k->pid > 0 && i < STOP_TRIES && waitpid(k->pid, NULL, WNOHANG) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = STOP_TRY_NS}, NULL);
     pthread_mutex_destroy(&k->lock);
     free(k);
 }
@@ -631,6 +633,11 @@ void keeper_stop(struct keeper *k)
 pid_t keeper_pid(const struct keeper *k)
 {
     return k->pid;
+}
+
+int keeper_socket(const struct keeper *k)
+{
+    return k->fd;
 }
 
 bool keeper_lost(const struct keeper *k)

@@ -128,9 +128,10 @@ bool keeper_map_lookup(struct keeper *k, int map, const void *key, size_t key_by
 bool keeper_map_update(struct keeper *k, int map, const void *key, size_t key_bytes,
                        const void *value, size_t value_bytes);
 
-/* One exchange, as the client functions make it. For tests. returns the descriptor that came with
- * the answer or -1; false: no answer came. */
+/* For tests, which play the stranger: one exchange as the client functions make it (false: no answer
+ * came; *fd the descriptor that came along, or -1), and the socket itself. */
 bool keeper_ask(struct keeper *k, const struct keeper_request *q, size_t bytes,
                 struct keeper_answer *a, int *fd);
+int keeper_socket(const struct keeper *k);
 
 #endif
