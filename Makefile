@@ -7,6 +7,7 @@
 # make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
 # make setup              install the Debian packages for all of it (setup.sh holds the list)
+# make static             the recording tools without shared libraries, in build/static/bin: one file to copy to a host
 # make asan | tsan        the same tree under a sanitizer, in build/asan or build/tsan
 # make lint | fmt         hold the tree against its own rules | format it in place
 # make man                rewrite the option part of every man page from its tool's table
@@ -15,7 +16,7 @@
 # make install DESTDIR= prefix=/usr/local | uninstall
 # make clean
 #
-# FLAVOUR=release|asan|tsan picks the folder and the flags; V=1 shows the commands.
+# FLAVOUR=release|asan|tsan|static picks the folder and the flags; V=1 shows the commands.
 # Files are found by pattern (see "what is built"), so a new tool or module needs no edit here.
 
 FLAVOUR ?= release
@@ -42,17 +43,20 @@ OPT_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,
 # gcc's guess at what is uninitialized misses its aim in instrumented code.
 OPT_asan    += -Wno-maybe-uninitialized
 OPT_tsan    += -Wno-maybe-uninitialized
+# The C library's own look-ups of users would load modules at run time: record/users.c has its own.
+OPT_static  := -O3 -g -DKYMO_STATIC
 OPT         := $(OPT_$(FLAVOUR))
-$(if $(OPT),,$(error FLAVOUR is release, asan or tsan, not "$(FLAVOUR)"))
+$(if $(OPT),,$(error FLAVOUR is release, asan, tsan or static, not "$(FLAVOUR)"))
+STATIC      := $(filter static,$(FLAVOUR))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wmissing-prototypes $(if $(filter true,$(CI)),-Werror)
 # OpenMP's own runtime is not built for tsan, which would report it, and clang's is not at hand:
 # there the loops run on one thread.
-OPENMP := $(if $(filter tsan fuzz,$(FLAVOUR)),-Wno-unknown-pragmas,-fopenmp)
+OPENMP := $(if $(filter tsan fuzz static,$(FLAVOUR)),-Wno-unknown-pragmas,-fopenmp)
 BASE_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -ffp-contract=off -ffile-prefix-map=$(CURDIR)=. -I.
 CFLAGS ?=
 ALL_CFLAGS = $(BASE_CFLAGS) $(OPENMP) $(OPT) $(PKG_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = $(OPT) -Wl,--as-needed $(LDFLAGS)
+ALL_LDFLAGS = $(OPT) -Wl,--as-needed $(if $(STATIC),-static -s) $(LDFLAGS)
 
 # -- what is here ------------------------------------------------------------------------------
 
@@ -65,7 +69,7 @@ $(error missing libraries: $(MISSING); "make setup" installs them on Debian)
 endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags libzstd libxxhash jansson 2>/dev/null)
-LIBS_TRACE := $(shell pkg-config --libs libzstd libxxhash jansson 2>/dev/null) -lm -lpthread
+LIBS_TRACE := $(shell pkg-config $(if $(STATIC),--static) --libs libzstd libxxhash jansson 2>/dev/null) -lm -lpthread
 
 # OpenBLAS in its OpenMP flavour, by explicit path, so that update-alternatives cannot swap it.
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
@@ -80,7 +84,7 @@ PKG_CFLAGS += $(addprefix -isystem ,$(wildcard /usr/include/$(MULTIARCH)/openbla
 RECORD_LACKS := $(foreach p,libbpf libelf zlib libcap libseccomp,$(if $(call have,$p),,$p)) \
   $(if $(CLANG),,clang) $(if $(STRIP_BPF),,llvm-strip) $(if $(BPFTOOL),,bpftool)
 RECORD_LACKS := $(strip $(RECORD_LACKS))
-LIBS_RECORD := $(shell pkg-config --libs libbpf libelf zlib libcap libseccomp 2>/dev/null) -lpthread
+LIBS_RECORD := $(shell pkg-config $(if $(STATIC),--static) --libs libbpf libelf zlib libcap libseccomp 2>/dev/null) -lpthread
 
 # What importers need beside the rest; each is left out by itself.
 IMPORT_HAS   := $(foreach p,libpcap zlib babeltrace2,$(if $(call have,$p),$p))
@@ -103,6 +107,11 @@ FUZZ_C  := $(wildcard tests/fuzz/fuzz_*.c)
 READ_C  := $(wildcard tests/minread/*.c)
 BENCH_C := $(wildcard tests/bench/*.c)
 
+# What is of use on a host that is recorded, and needs no more than the recorder.
+ifneq ($(STATIC),)
+MAIN_C := $(filter record/% format/kymo.c format/kymo-info.c format/kymo-check.c format/kymo-cat.c,$(MAIN_C))
+endif
+
 ifneq ($(RECORD_LACKS),)
 MAIN_C := $(filter-out record/%,$(MAIN_C))
 PART_C := $(filter-out record/%,$(PART_C))
@@ -121,7 +130,7 @@ MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all unit check check-long bench-format golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all static static-tools unit check check-long bench-format golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -233,6 +242,11 @@ demo:
 	./setup.sh build demo
 	$(MAKE) -j$(JOBS) all
 	./datasets/demo.sh
+
+static:
+	$(MAKE) -j$(JOBS) FLAVOUR=static static-tools
+static-tools: $(MAINS) left-out
+	@cd $(B)/bin && wc -c $(notdir $(MAINS)) | awk '{ printf "%8.1f MiB  %s\n", $$1 / 1048576, $$2 }'
 
 asan tsan:
 	$(MAKE) -j$(JOBS) FLAVOUR=$@ all unit

@@ -3,6 +3,8 @@
 # Who holds which power while a recording runs, what the command after -- gets of it, and what the
 # recorder still does when a part of it is missing.
 
+bats_require_minimum_version 1.5.0
+
 setup_file() {
     cc -O1 -pthread -o "$BATS_FILE_TMPDIR/calls" "$BATS_TEST_DIRNAME/calls.c"
 }
