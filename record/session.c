@@ -2,6 +2,7 @@
 #include "record/session.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -96,16 +97,55 @@ static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
     return 0;
 }
 
+/* How large this type information says that a task is; 0: it says nothing of it. */
+static int64_t task_bytes(const struct btf *btf)
+{
+    const int32_t id = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
+
+    return id > 0 ? btf__resolve_size(btf, (uint32_t)id) : 0;
+}
+
+/* Type information of another kernel would make the programs read at wrong places: what can be told
+ * beforehand is. */
+static kymo_status check_btf_file(const char *path, struct kymo_err *err)
+{
+    struct btf *given = btf__parse(path, NULL);
+    const int64_t bytes = libbpf_get_error(given) ? 0 : task_bytes(given);
+    const int e = errno;
+
+    if (libbpf_get_error(given))
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "--btf %s: this is no type information: %s", path, strerror(e));
+    btf__free(given);
+    if (bytes <= 0)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "--btf %s: this is type information, but not of a kernel", path);
+    struct btf *own = btf__parse("/sys/kernel/btf/vmlinux", NULL);
+    if (libbpf_get_error(own))
+        return KYMO_OK; /* nothing to hold it against */
+    const int64_t here = task_bytes(own);
+    btf__free(own);
+    if (here == bytes)
+        return KYMO_OK;
+    return KYMO_FAIL(
+        err, KYMO_EUSAGE, KYMO_NOWHERE,
+        "--btf %s is of another kernel: its struct task_struct has %lld bytes, this "
+        "kernel's %lld",
+        path, (long long)bytes, (long long)here);
+}
+
 /* Our maps index by the tids of the initial namespace, and the kernel reports those. */
-static kymo_status check_host(struct kymo_err *err)
+static kymo_status check_host(const struct session_opts *o, struct kymo_err *err)
 {
     struct stat st;
 
-    if (access("/sys/kernel/btf/vmlinux", R_OK))
+    if (o->btf_path)
+        KYMO_TRY(check_btf_file(o->btf_path, err));
+    else if (access("/sys/kernel/btf/vmlinux", R_OK))
         return KYMO_FAIL(
             err, KYMO_EHOST, KYMO_NOWHERE,
             "this kernel shows no type information (/sys/kernel/btf/vmlinux: %s); it needs "
-            "CONFIG_DEBUG_INFO_BTF, see kymo doctor",
+            "CONFIG_DEBUG_INFO_BTF, or a file of it for --btf; see kymo doctor",
             strerror(errno));
     if (!stat("/proc/self/ns/pid", &st) && st.st_ino != HOST_INIT_PID_NS_INO)
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
@@ -215,7 +255,7 @@ static kymo_status map_rings(struct session *s, struct kymo_err *err)
 static kymo_status session_load(struct session *s, const struct session_opts *o,
                                 struct kymo_err *err)
 {
-    KYMO_TRY(check_host(err));
+    KYMO_TRY(check_host(o, err));
     KYMO_TRY(load_calls(s, o, err));
     KYMO_TRY(load_process(s, o, err));
     return map_rings(s, err);

@@ -292,3 +292,58 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
     fi
     [ "$(count 'syscall == getppid' a.kymo)" = $expected ]
 }
+
+@test "doctor says of each source what it needs, and the smallest privilege for the chosen ones" {
+    kymo doctor >all
+    for source in full counts process snapshot others fds cgroups marks pressure drop; do
+        grep -A1 "^[a-z]* *$source " all | grep -q 'needs Linux [0-9]'
+    done
+    kymo doctor --for process,full >some
+    grep -q '^the smallest privilege for process,full: CAP_BPF CAP_PERFMON$' some
+    ! grep -q '^ok *marks' some
+    kymo doctor --for full,fds --json |
+        jq -e '.[-1].capabilities == ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]' >/dev/null
+    kymo doctor --json | jq -e 'map(select(.source)) | length == 10 and all(.kernel and (.capabilities | type == "array"))' >/dev/null
+    run -2 kymo doctor --for full,nonsense
+    [[ $output == *nonsense* ]]
+}
+
+@test "doctor names what is missing, and what it advises is enough" {
+    run -4 setpriv --reuid=1 --regid=1 --clear-groups "$KYMO_BIN/kymo-doctor" --for full,others
+    [[ $output == *"no    full                   without CAP_BPF"* ]]
+    chmod 777 .
+    advice=$(kymo doctor --for full,others | sed -n 's/^  a command: *//p' | sed 's/=USER/=1/g; s/kymo record.*//')
+    [[ $advice == setpriv* ]]
+    # shellcheck disable=SC2086 -- it is a command line
+    $advice "$KYMO_BIN/kymo-doctor" --for full,others >out
+    grep -q 'this host can be recorded' out
+    "$calls" block & other=$!
+    # shellcheck disable=SC2086
+    $advice "$KYMO_BIN/kymo-record" -q --no-progress -w a.kymo -d 0.3s 2>/dev/null
+    kymo cat --jsonl -t process -f "kind == snapshot && pid == $other" a.kymo | grep -q "\"exe\":\"$calls\""
+    # Without the two that are for others, theirs stay unknown and the rest is there.
+    # shellcheck disable=SC2086
+    ${advice//,+sys_ptrace,+dac_read_search/} "$KYMO_BIN/kymo-record" -q --no-progress -w b.kymo -d 0.3s 2>/dev/null
+    kymo cat --jsonl -t process -f "kind == snapshot && pid == $other" b.kymo >one
+    [ -s one ]
+    ! grep -q '"exe":"/' one
+}
+
+@test "type information from a file is used when it is this kernel's, and refused when not" {
+    cp /sys/kernel/btf/vmlinux mine
+    record -q --btf mine -w a.kymo --comm calls -- "$calls" count 100
+    [ "$(count 'syscall == getppid' a.kymo)" = 100 ]
+    echo nothing >text
+    run -2 kymo record --btf text -w b.kymo -d 0.1s
+    [[ $output == *"no type information"* ]]
+    [ "${#lines[@]}" = 1 ]
+    run -2 kymo record --btf absent -w b.kymo -d 0.1s
+    [[ $output == *"No such file"* ]]
+    # Programs of ours carry the few members of a task that they use: a task of another size.
+    object=$(ls "$KYMO_BUILD"/gen/syscall.bpf.o)
+    run -2 kymo record --btf "$object" -w b.kymo -d 0.1s
+    [[ $output == *"of another kernel"* ]]
+    [ ! -e b.kymo ]
+    kymo doctor --btf mine --for full >/dev/null
+    run -4 kymo doctor --btf "$object" --for full
+}
