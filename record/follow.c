@@ -171,6 +171,7 @@ static bool find_path(struct found *f, const char *path)
         if (!id)
             continue;
         add(f, id, v2);
+        host_cgroup_remember(id, path);
         there = true;
     }
     return there;
@@ -190,6 +191,7 @@ static int scan_visit(const char *path, const struct stat *st, int type, struct 
     if (type != FTW_D || !at->level || !follow_names_container(folder, scan.container))
         return FTW_CONTINUE;
     add(scan.to, (uint64_t)st->st_ino, scan.v2);
+    host_cgroup_remember((uint64_t)st->st_ino, path);
     scan.there = true;
     if (*scan.to->name && strcmp(scan.to->name, folder) != 0)
         scan.to->several = true;

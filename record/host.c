@@ -23,6 +23,7 @@
 
 #define TREE_PIDS_MAX 65536u
 #define CGROUP_MOUNTS_MAX 16u
+#define CGROUPS_REMEMBERED 64u
 
 static struct keeper
     *keeper; /* what this process may not read itself; one recording a process */
@@ -422,6 +423,42 @@ static size_t path_by_process(uint64_t id, uint32_t pid, char *buf, size_t cap)
     return 0;
 }
 
+/* Followed cgroups, the latest ones; path below the hierarchy's root. */
+static struct {
+    uint64_t id;
+    char *path;
+} remembered[CGROUPS_REMEMBERED];
+static size_t n_remembered;
+
+void host_cgroup_remember(uint64_t id, const char *path)
+{
+    const struct cgroup_mounts *ms = cgroup_mounts();
+
+    for (size_t i = 0; i < CGROUPS_REMEMBERED; i++)
+        if (remembered[i].id == id)
+            return;
+    for (size_t i = 0; i < ms->n; i++) {
+        const size_t n = strlen(ms->m[i].path);
+        if (!strncmp(path, ms->m[i].path, n) && path[n] == '/') {
+            path += n;
+            break;
+        }
+    }
+    const size_t at = n_remembered++ % CGROUPS_REMEMBERED;
+    free(remembered[at].path);
+    remembered[at].path = strdup(path);
+    remembered[at].id = id;
+}
+
+static size_t path_remembered(uint64_t id, char *buf, size_t cap)
+{
+    for (size_t i = 0; i < CGROUPS_REMEMBERED; i++)
+        if (remembered[i].id == id && remembered[i].path)
+            return (size_t)snprintf(buf, cap, "%s%s", *remembered[i].path == '/' ? "" : "/",
+                                    remembered[i].path);
+    return 0;
+}
+
 struct search {
     uint64_t id;
     size_t root_bytes;
@@ -445,7 +482,9 @@ size_t host_cgroup_path(uint64_t id, uint32_t pid, char *buf, size_t cap)
 {
     const struct cgroup_mounts *ms = cgroup_mounts();
     struct search s = {.id = id, .buf = buf, .cap = cap};
-    const size_t n = path_by_process(id, pid, buf, cap);
+    size_t n = path_by_process(id, pid, buf, cap);
+    if (!n)
+        n = path_remembered(id, buf, cap);
 
     if (n)
         return n < cap ? n : cap - 1;

@@ -53,6 +53,8 @@ const char *host_cgroup_mount(size_t i, bool *v2);
 /* The inode (the kernel's id) of a cgroup folder, given as a path below a hierarchy's mount point or,
  * with mount "", as an absolute one; 0 when there is none. */
 uint64_t host_cgroup_id(const char *mount, const char *path);
+/* Keep a path that was met while the cgroup was there: it may be gone when somebody asks. */
+void host_cgroup_remember(uint64_t id, const char *path);
 /* The path of a cgroup id below its hierarchy's root: asked of /proc/PID/cgroup first, then searched.
  * Returns its length, 0 when unknown. */
 size_t host_cgroup_path(uint64_t id, uint32_t pid, char *buf, size_t cap);
