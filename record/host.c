@@ -211,6 +211,18 @@ size_t host_join_argv(const char *argv, size_t n, char *out, size_t cap)
     return at;
 }
 
+int host_part_open(int folder, const char *name)
+{
+    if (keeper)
+        return keeper_part_open(keeper, name);
+    return openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+bool host_part_remove(int folder, const char *name)
+{
+    return keeper ? keeper_part_remove(keeper, name) : !unlinkat(folder, name, 0);
+}
+
 bool host_blocked_call(uint32_t pid, uint32_t tid, uint64_t *nr, uint64_t arg[6])
 {
     char path[64], buf[256];

@@ -39,6 +39,11 @@ size_t host_join_argv(const char *argv, size_t n, char *out, size_t cap);
 struct keeper;
 void host_use_keeper(struct keeper *k);
 
+/* A new private file in a folder, and one removed there; by the keeper, once there is one, which looks
+ * only into the folder of the output. -1, false: errno says why. */
+int host_part_open(int folder, const char *name);
+bool host_part_remove(int folder, const char *name);
+
 /* The call a thread is blocked in: number and arguments; false when it runs or is gone. */
 bool host_blocked_call(uint32_t pid, uint32_t tid, uint64_t *nr, uint64_t arg[6]);
 

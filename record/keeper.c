@@ -45,7 +45,9 @@ struct map {
 
 /* The server: what it was started with, and nothing that a request changes. */
 struct server {
-    int fd, snapshot, folder;
+    int fd, folder;
+    int list[KEEPER_LISTS_MAX];
+    size_t n_lists;
     pid_t recorder;
     uid_t owner;
     gid_t group;
@@ -53,7 +55,6 @@ struct server {
     char stem[KEEPER_NAME_MAX + 1]; /* names of our files begin so */
     struct map map[KEEPER_MAPS_MAX];
     size_t n_maps;
-    uint32_t n_cpus;
 };
 
 /* ---- the server: /proc ------------------------------------------------------------------------ */
@@ -180,15 +181,13 @@ static int serve_container(struct server *s, const struct keeper_request *q,
 
 /* ---- the server: the kernel's programs and maps ------------------------------------------------ */
 
-static int serve_snapshot(struct server *s, const struct keeper_request *q,
-                          struct keeper_answer *a, int *fd)
+static int serve_list(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
+                      int *fd)
 {
     (void)a;
-    if (q->text_bytes)
+    if (q->text_bytes || q->number >= s->n_lists)
         return EINVAL;
-    if (s->snapshot < 0)
-        return ENOENT;
-    *fd = bpf_iter_create(s->snapshot);
+    *fd = bpf_iter_create(s->list[q->number]);
     return *fd < 0 ? errno : 0;
 }
 
@@ -304,7 +303,7 @@ static int serve_part_remove(struct server *s, const struct keeper_request *q,
 typedef int (*handler)(struct server *s, const struct keeper_request *q,
                        struct keeper_answer *a, int *fd);
 static const handler HANDLERS[KEEPER_KINDS] = {
-    [KEEPER_SNAPSHOT] = serve_snapshot,   [KEEPER_EXE] = serve_exe,
+    [KEEPER_LIST] = serve_list,           [KEEPER_EXE] = serve_exe,
     [KEEPER_ARGV] = serve_file,           [KEEPER_CGROUP] = serve_file,
     [KEEPER_BLOCKED] = serve_blocked,     [KEEPER_FDS] = serve_fds,
     [KEEPER_PART_OPEN] = serve_part_open, [KEEPER_PART_REMOVE] = serve_part_remove,
@@ -419,11 +418,15 @@ static void learn_output(struct server *s, const struct keeper_opts *o)
     if (end && end != s->stem && !end[5])
         *end = 0;
     s->folder = open(dirname(dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    s->owner = geteuid();
+    s->group = getegid();
     if (o->output_fd >= 0 && !fstat(o->output_fd, &st)) {
-        s->has_owner = st.st_uid != geteuid() || st.st_gid != getegid();
         s->owner = st.st_uid;
         s->group = st.st_gid;
+    } else if (s->folder >= 0) {
+        power_folder_owner(s->folder, &s->owner, &s->group);
     }
+    s->has_owner = s->owner != geteuid() || s->group != getegid();
 }
 
 static int by_number(const void *a, const void *b)
@@ -437,14 +440,16 @@ static int by_number(const void *a, const void *b)
  * cannot be written to, so that no message of the C library ends up in a file of ours. */
 static void close_the_rest(const struct server *s)
 {
-    int keep[KEEPER_MAPS_MAX + 6] = {0, 1, 2, s->fd, s->snapshot, s->folder};
-    size_t n = 6;
+    int keep[KEEPER_MAPS_MAX + KEEPER_LISTS_MAX + 5] = {0, 1, 2, s->fd, s->folder};
+    size_t n = 5;
     const int nothing = open("/", O_PATH | O_CLOEXEC);
 
     for (int i = 0; i < 3; i++)
         dup2(nothing, i);
     for (size_t i = 0; i < s->n_maps; i++)
         keep[n++] = s->map[i].fd;
+    for (size_t i = 0; i < s->n_lists; i++)
+        keep[n++] = s->list[i];
     qsort(keep, n, sizeof(keep[0]), by_number);
     int from = 3;
     for (size_t i = 0; i < n; i++) {
@@ -580,7 +585,9 @@ kymo_status keeper_start(struct keeper **out, const struct keeper_opts *o, struc
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     pthread_mutex_init(&k->lock, NULL);
     k->fd = -1;
-    s = (struct server){.snapshot = o->snapshot, .folder = -1, .recorder = getpid()};
+    s = (struct server){.folder = -1, .recorder = getpid()};
+    for (size_t i = 0; i < o->n_lists && i < KEEPER_LISTS_MAX; i++)
+        s.list[s.n_lists++] = o->lists[i];
     learn_maps(&s, o);
     learn_output(&s, o);
     const bool paired = !socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
@@ -709,35 +716,35 @@ static int request(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32
 }
 
 /* Requests whose answer is a descriptor, or nothing. */
-static int request_fd(struct keeper *k, enum keeper_kind kind, const void *text,
-                      size_t text_bytes)
+static int request_fd(struct keeper *k, enum keeper_kind kind, uint32_t number,
+                      const void *text, size_t text_bytes)
 {
     int fd;
 
     pthread_mutex_lock(&k->lock);
-    if (kind != KEEPER_SNAPSHOT)
+    if (kind != KEEPER_LIST)
         wait_at_most(k, WAIT_FILE_MS);
-    const int e = request(k, kind, 0, 0, text, text_bytes, &fd);
-    if (kind != KEEPER_SNAPSHOT)
+    const int e = request(k, kind, 0, number, text, text_bytes, &fd);
+    if (kind != KEEPER_LIST)
         wait_at_most(k, WAIT_MS);
     pthread_mutex_unlock(&k->lock);
     errno = e;
     return e ? -1 : fd;
 }
 
-int keeper_snapshot(struct keeper *k)
+int keeper_list(struct keeper *k, uint32_t which)
 {
-    return request_fd(k, KEEPER_SNAPSHOT, NULL, 0);
+    return request_fd(k, KEEPER_LIST, which, NULL, 0);
 }
 
 int keeper_part_open(struct keeper *k, const char *name)
 {
-    return request_fd(k, KEEPER_PART_OPEN, name, strlen(name));
+    return request_fd(k, KEEPER_PART_OPEN, 0, name, strlen(name));
 }
 
 bool keeper_part_remove(struct keeper *k, const char *name)
 {
-    request_fd(k, KEEPER_PART_REMOVE, name, strlen(name));
+    request_fd(k, KEEPER_PART_REMOVE, 0, name, strlen(name));
     return errno == 0;
 }
 

@@ -29,16 +29,17 @@
 #include "format/base/err.h"
 
 #define KEEPER_MAPS_MAX 64u
+#define KEEPER_LISTS_MAX 8u
 #define KEEPER_TEXT_MAX 65536u /* of an answer; requests are shorter */
 #define KEEPER_ASK_MAX 4096u
 #define KEEPER_NAME_MAX 255u
 
 enum keeper_kind {
-    KEEPER_SNAPSHOT = 1, /* a fresh reading of the task iterator: a descriptor */
-    KEEPER_EXE,          /* pid: its executable */
-    KEEPER_ARGV,         /* pid: its arguments, NULs between */
-    KEEPER_CGROUP,       /* pid: the text of /proc/PID/cgroup */
-    KEEPER_BLOCKED,      /* pid, number = tid: the text of /proc/PID/task/TID/syscall */
+    KEEPER_LIST = 1,  /* number = which iterator: a fresh reading of it, a descriptor */
+    KEEPER_EXE,       /* pid: its executable */
+    KEEPER_ARGV,      /* pid: its arguments, NULs between */
+    KEEPER_CGROUP,    /* pid: the text of /proc/PID/cgroup */
+    KEEPER_BLOCKED,   /* pid, number = tid: the text of /proc/PID/task/TID/syscall */
     KEEPER_FDS,       /* pid, number = first descriptor: struct keeper_fd and text, repeated */
     KEEPER_PART_OPEN, /* text = a name: a new file in the output's folder */
     KEEPER_PART_REMOVE, /* text = a name: a capture of ours there is removed */
@@ -75,13 +76,15 @@ struct keeper_fd {
 };
 
 struct keeper_opts {
-    int snapshot; /* the iterator's link; -1: none */
+    int lists[KEEPER_LISTS_MAX]; /* links of iterators, told by their place */
+    size_t n_lists;
     int maps[KEEPER_MAPS_MAX];
     size_t n_maps;
     const char
         *output;   /* path of the first file: later ones lie beside it, with names that begin
                            like its own; NULL: there will be none */
-    int output_fd; /* that file, whose owner later ones get; -1: none */
+    int output_fd; /* that file, whose owner later ones get; -1: there is none yet, and the
+                      person who ran us gets them where they may write */
 };
 
 struct keeper; /* owned */
@@ -104,8 +107,8 @@ uint64_t keeper_cpu_ns(const struct keeper *k);
 
 /* Requests. They may come from any thread, and take a fraction of a millisecond each. */
 
-/* A descriptor to read struct kymo_event_task from, or -1 and errno. */
-int keeper_snapshot(struct keeper *k);
+/* A descriptor to read an iterator from, told by its place in keeper_opts.lists; -1 and errno. */
+int keeper_list(struct keeper *k, uint32_t which);
 /* The text of KEEPER_EXE, _ARGV, _CGROUP, _BLOCKED, NUL-terminated and cut to cap; its length, 0 when
  * unreadable. */
 size_t keeper_text(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32_t number,

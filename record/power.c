@@ -440,24 +440,47 @@ void power_hold_standard_fds(void)
         close(fd);
 }
 
-/* setfsuid would do, but says nothing when it fails. */
-int power_open_output(const char *path, int flags)
+/* For a moment, who ran us. setfsuid would do, but says nothing when it fails. */
+struct moment {
+    uid_t uid;
+    gid_t gid, groups[USER_GROUPS_MAX];
+    int n_groups;
+    bool other; /* we are somebody else now */
+};
+
+/* Become the person who ran us, if that is another than who we are. */
+static bool be_invoking(struct moment *before)
 {
     struct user me;
-    gid_t groups[USER_GROUPS_MAX];
-    const uid_t uid = geteuid();
-    const gid_t gid = getegid();
-    const int n_groups = getgroups(USER_GROUPS_MAX, groups);
-    int fd = -1, e = EACCES;
 
     user_invoking(&me);
-    if (me.uid == uid || uid != 0 || n_groups < 0)
-        return open(path, flags, 0600);
-    if (!setgroups(1, &me.gid) && !setegid(me.gid) && !seteuid(me.uid)) {
+    before->uid = geteuid();
+    before->gid = getegid();
+    before->n_groups = getgroups(USER_GROUPS_MAX, before->groups);
+    before->other = me.uid != before->uid && before->uid == 0 && before->n_groups >= 0;
+    return before->other && !setgroups(1, &me.gid) && !setegid(me.gid) && !seteuid(me.uid);
+}
+
+static bool be_again(const struct moment *before)
+{
+    if (!before->other)
+        return true;
+    if (seteuid(before->uid) || setegid(before->gid))
+        return false;
+    /* Without CAP_SETGID they were not changed either. */
+    return !setgroups((size_t)before->n_groups, before->groups) || errno == EPERM;
+}
+
+int power_open_output(const char *path, int flags)
+{
+    struct moment before;
+    int fd = -1, e = EACCES;
+
+    if (be_invoking(&before)) {
         fd = open(path, flags, 0600);
         e = errno;
     }
-    if (seteuid(uid) || setegid(gid) || setgroups((size_t)n_groups, groups)) {
+    if (!be_again(&before)) {
         if (fd >= 0)
             close(fd);
         return -1;
@@ -467,4 +490,19 @@ int power_open_output(const char *path, int flags)
         return fd;
     }
     return open(path, flags, 0600);
+}
+
+void power_folder_owner(int folder, uid_t *uid, gid_t *gid)
+{
+    struct moment before;
+    struct user me;
+    bool theirs = false;
+
+    user_invoking(&me);
+    if (be_invoking(&before))
+        theirs = !faccessat(folder, ".", W_OK | X_OK, AT_EACCESS);
+    if (!be_again(&before) || !theirs)
+        return;
+    *uid = me.uid;
+    *gid = me.gid;
 }

@@ -61,5 +61,7 @@ void power_hold_standard_fds(void);
  * returns  the descriptor, or -1 and errno
  */
 int power_open_output(const char *path, int flags);
+/* Who would own a file that is made so in this folder. */
+void power_folder_owner(int folder, uid_t *uid, gid_t *gid);
 
 #endif

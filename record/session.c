@@ -393,7 +393,7 @@ kymo_status session_power(struct session *s, struct keeper_opts *o, struct kymo_
 
     if (e)
         return load_failed(e, "list the tasks", err);
-    o->snapshot = bpf_link__fd(s->snapshot);
+    o->lists[o->n_lists++] = bpf_link__fd(s->snapshot);
     list_maps(s->calls->obj, o);
     list_maps(s->process->obj, o);
     return KYMO_OK;
@@ -483,7 +483,7 @@ kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
     if (e)
         return load_failed(e, "list the tasks", err);
     const int fd =
-        s->keeper ? keeper_snapshot(s->keeper) : bpf_iter_create(bpf_link__fd(s->snapshot));
+        s->keeper ? keeper_list(s->keeper, 0) : bpf_iter_create(bpf_link__fd(s->snapshot));
     if (fd < 0)
         return load_failed(-errno, "list the tasks", err);
     struct kymo_event_task buf[64];

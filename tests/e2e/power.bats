@@ -6,12 +6,12 @@
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-    cc -O1 -pthread -o "$BATS_FILE_TMPDIR/calls" "$BATS_TEST_DIRNAME/calls.c"
+    cc -O1 -pthread -o "$BATS_FILE_TMPDIR/powercalls" "$BATS_TEST_DIRNAME/calls.c"
 }
 
 setup() {
     PATH=$KYMO_BIN:$PATH
-    calls=$BATS_FILE_TMPDIR/calls
+    calls=$BATS_FILE_TMPDIR/powercalls
     cd "$BATS_TEST_TMPDIR" || return 1
     [ "$(id -u)" = 0 ] || skip "only root can hand out power"
     kymo doctor >doctor.txt || skip "this host cannot be recorded: $(grep -m1 '^no' doctor.txt)"
@@ -84,7 +84,7 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
 }
 
 @test "without its keeper a recording goes on and says what is unknown from then on" {
-    start -w d.kymo --comm calls
+    start -w d.kymo --comm powercalls
     kill -9 $keeper
     "$calls" count 1000
     sleep 0.3
@@ -97,7 +97,7 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
 }
 
 @test "a keeper that does not answer holds nothing up" {
-    start -q -w d.kymo --comm calls
+    start -q -w d.kymo --comm powercalls
     kill -STOP $keeper
     "$calls" count 100000
     "$calls" block & blocked=$!
@@ -226,7 +226,7 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
         n=$((n + 1))
         status=0
         timeout -k 5 60 setpriv --bounding-set=-"$cap" --inh-caps=-all \
-            "$KYMO_BIN/kymo-record" -q --no-progress -w "$cap.kymo" --comm calls -- "$calls" count 100 2>err || status=$?
+            "$KYMO_BIN/kymo-record" -q --no-progress -w "$cap.kymo" --comm powercalls -- "$calls" count 100 2>err || status=$?
         echo "$cap: $status $(cat err)"
         # CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON, and they for it.
         [ "$status" = 0 ]
@@ -263,8 +263,8 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
     stop $first
     kymo check a.kymo
     kymo check b.kymo
-    [ "$(count 'syscall == getppid && comm == calls' a.kymo)" = 1010 ]
-    [ "$(count 'syscall == getppid && comm == calls' b.kymo)" = 1000 ]
+    [ "$(count 'syscall == getppid && comm == powercalls' a.kymo)" = 1010 ]
+    [ "$(count 'syscall == getppid && comm == powercalls' b.kymo)" = 1000 ]
     # It polls only once it has greeted; what it did before, to start, is what any program does.
     [ "$(count "pid == $recorder && syscall == ppoll" a.kymo)" = 0 ]
     [ "$(count "pid == $first" b.kymo)" = 0 ]
@@ -276,10 +276,10 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
 
 @test "perf and bpftrace beside a recorder see what they see without it" {
     perf stat -e raw_syscalls:sys_exit true >/dev/null 2>&1 || skip "perf stat cannot count raw_syscalls here"
-    start -q -w a.kymo --comm calls
+    start -q -w a.kymo --comm powercalls
     perf stat -x, -o perf.csv -e raw_syscalls:sys_exit "$calls" count 20000
     if command -v bpftrace >/dev/null; then
-        timeout -k 5 60 bpftrace -e 'tracepoint:syscalls:sys_enter_getppid /comm == "calls"/ { @n = count(); }' \
+        timeout -k 5 60 bpftrace -e 'tracepoint:syscalls:sys_enter_getppid /comm == "powercalls"/ { @n = count(); }' \
             -c "$calls count 20000" >bpftrace.txt 2>&1 || cat bpftrace.txt
     fi
     stop
@@ -331,7 +331,7 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
 
 @test "type information from a file is used when it is this kernel's, and refused when not" {
     cp /sys/kernel/btf/vmlinux mine
-    record -q --btf mine -w a.kymo --comm calls -- "$calls" count 100
+    record -q --btf mine -w a.kymo --comm powercalls -- "$calls" count 100
     [ "$(count 'syscall == getppid' a.kymo)" = 100 ]
     echo nothing >text
     run -2 kymo record --btf text -w b.kymo -d 0.1s

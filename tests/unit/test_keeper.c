@@ -42,7 +42,7 @@ static int open_keeper(void **state)
     snprintf(t->first, sizeof(t->first), "%s/day.kymo", t->dir);
     t->fd = open(t->first, O_WRONLY | O_CREAT | O_EXCL, 0600);
     assert_true(t->fd >= 0);
-    const struct keeper_opts o = {.snapshot = -1, .output = t->first, .output_fd = t->fd};
+    const struct keeper_opts o = {.output = t->first, .output_fd = t->fd};
     assert_int_equal(keeper_start(&t->k, &o, NULL), KYMO_OK);
     *state = t;
     return 0;
@@ -268,8 +268,11 @@ static void numbers_of_processes_and_maps_are_held_against_what_there_is(void **
             .kind = KEEPER_MAP_UPDATE, .number = fd, .text_bytes = 8};
         assert_int_equal(ask(t, &q, KEEPER_REQUEST_FIXED + 8), EINVAL);
     }
-    const struct keeper_request q = {.kind = KEEPER_SNAPSHOT};
-    assert_int_equal(ask(t, &q, KEEPER_REQUEST_FIXED), ENOENT);
+    static const uint32_t lists[] = {0, 1, KEEPER_LISTS_MAX, UINT32_MAX}; /* it has none */
+    for (size_t i = 0; i < KYMO_COUNT_OF(lists); i++) {
+        const struct keeper_request q = {.kind = KEEPER_LIST, .number = lists[i]};
+        assert_int_equal(ask(t, &q, KEEPER_REQUEST_FIXED), EINVAL);
+    }
 }
 
 static void names_of_containers_are_plain(void **state)
@@ -336,7 +339,7 @@ static void when_it_dies_every_request_fails_at_once(void **state)
     assert_true(keeper_lost(t->k));
     assert_int_equal(keeper_part_open(t->k, "day-1.kymo"), -1);
     assert_false(keeper_part_remove(t->k, "day-1.kymo"));
-    assert_int_equal(keeper_snapshot(t->k), -1);
+    assert_int_equal(keeper_list(t->k, 0), -1);
 }
 
 static void a_late_answer_is_not_taken_for_the_next(void **state)
