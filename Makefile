@@ -283,6 +283,8 @@ install: all
 	install -m 644 format/kymo.h $(D)/include
 	install -m 644 $(LIB) $(D)/lib
 	install -m 644 $(MAN_PAGES) $(D)/share/man/man1
+	$(if $(RECORD_LACKS),:,install -d $(D)/lib/systemd/system && sed 's:@bindir@:$(prefix)/bin:' \
+	  record/kymo-record.service > $(D)/lib/systemd/system/kymo-record.service)
 	printf '%s\n' 'prefix=$(prefix)' 'Name: kymo' 'Description: captures of what a Linux host did' 'Version: $(VERSION)' \
 	  'Requires: libzstd libxxhash jansson' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lkymo -lm -lpthread' \
 	  > $(D)/lib/pkgconfig/kymo.pc
@@ -291,7 +293,7 @@ install: all
 
 uninstall:
 	rm -f $(addprefix $(D)/bin/,$(notdir $(MAINS))) $(addprefix $(D)/share/man/man1/,$(notdir $(MAN_PAGES))) \
-	  $(D)/include/kymo.h $(D)/lib/libkymo.a $(D)/lib/pkgconfig/kymo.pc \
+	  $(D)/include/kymo.h $(D)/lib/libkymo.a $(D)/lib/pkgconfig/kymo.pc $(D)/lib/systemd/system/kymo-record.service \
 	  $(D)/share/bash-completion/completions/kymo $(D)/share/zsh/site-functions/_kymo
 
 clean:

@@ -347,3 +347,35 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
     kymo doctor --btf mine --for full >/dev/null
     run -4 kymo doctor --btf "$object" --for full
 }
+
+@test "the service is installed, systemd finds nothing wrong with it, and its line records with its limits" {
+    make -s -C "$BATS_TEST_DIRNAME/../.." install DESTDIR= prefix="$PWD/usr" >install.txt
+    unit=$PWD/usr/lib/systemd/system/kymo-record.service
+    grep -qx "ExecStart=$PWD/usr/bin/kymo-record --quiet --no-progress \$KYMO_RECORD_OPTIONS" "$unit"
+    if command -v systemd-analyze >/dev/null; then
+        # A unit of a folder that is no unit path: only what it says of this one counts.
+        timeout 60 systemd-analyze verify --man=no --recursive-errors=no "$unit" >verify.txt 2>&1 || { cat verify.txt; return 1; }
+        ! grep kymo-record verify.txt
+    fi
+    caps=$(sed -n 's/^AmbientCapabilities=//p' "$unit" | tr 'A-Z' 'a-z' | sed 's/cap_/+/g; s/ /,/g')
+    [ "$caps" = +bpf,+perfmon,+sys_ptrace,+dac_read_search ]
+    [ "$(sed -n 's/^CapabilityBoundingSet=//p' "$unit")" = "$(sed -n 's/^AmbientCapabilities=//p' "$unit")" ]
+    options=$(sed -n 's/^Environment="KYMO_RECORD_OPTIONS=\(.*\)"$/\1/p' "$unit" | sed 's/%%/%/g')
+    line=$(sed -n 's/^ExecStart=//p' "$unit" | sed "s:\$KYMO_RECORD_OPTIONS:$options:")
+    mkdir state && chown 4242:4242 state && chmod 700 state
+    chmod 755 "$BATS_FILE_TMPDIR" .
+    cd state
+    # shellcheck disable=SC2086 -- it is a command line
+    XDG_RUNTIME_DIR=$PWD setpriv --reuid=4242 --regid=4242 --clear-groups --inh-caps=$caps --ambient-caps=$caps \
+        --bounding-set=-all,$caps --no-new-privs prlimit --core=0 $line 2>../err & recorder=$!
+    for _ in $(seq 200); do [ -S "kymo/record-$recorder.sock" ] && break; sleep 0.05; done
+    "$calls" count 500
+    [ "$(field $recorder CapPrm)" = 0000000000000000 ]
+    XDG_RUNTIME_DIR=$PWD kymo mark from-outside --to $recorder
+    kill -TERM $recorder
+    wait $recorder
+    kymo check kymo-*.kymo
+    [ "$(count 'syscall == getppid && comm == powercalls' kymo-*.kymo)" = 500 ]
+    kymo cat --jsonl -t mark kymo-*.kymo | grep -q from-outside
+    kymo cat --jsonl -t process -f 'kind == snapshot' kymo-*.kymo | grep -q '"exe":"/'
+}
