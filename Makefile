@@ -225,6 +225,7 @@ check:
 	./setup.sh build check
 	$(MAKE) -j$(JOBS) all unit
 	$(MAKE) -j$(JOBS) FLAVOUR=asan unit
+	$(MAKE) static
 	tests/run.sh
 
 check-long:

@@ -228,6 +228,12 @@ static int serve_update(struct server *s, const struct keeper_request *q,
 
 /* ---- the server: files ------------------------------------------------------------------------- */
 
+/* What may follow the first file's name without its ending. */
+static bool goes_on(uint8_t c)
+{
+    return c == '.' || c == '-' || c == '_';
+}
+
 /* A name of ours: it begins as the first file's does and holds nothing that leads elsewhere. */
 static bool take_name(const struct server *s, const struct keeper_request *q,
                       char name[KEEPER_NAME_MAX + 1])
@@ -236,7 +242,7 @@ static bool take_name(const struct server *s, const struct keeper_request *q,
 
     if (s->folder < 0 || !stem_bytes || *s->stem == '.' || q->text_bytes > KEEPER_NAME_MAX ||
         q->text_bytes < stem_bytes || memcmp(q->text, s->stem, stem_bytes) != 0 ||
-        (q->text_bytes > stem_bytes && !memchr(".-_", q->text[stem_bytes], 3)))
+        (q->text_bytes > stem_bytes && !goes_on(q->text[stem_bytes])))
         return false;
     for (uint32_t i = 0; i < q->text_bytes; i++)
         if (q->text[i] == '/' || q->text[i] < ' ' || q->text[i] == 0x7f)
@@ -314,9 +320,9 @@ static const handler HANDLERS[KEEPER_KINDS] = {
 /* What the requests need: maps and iterators on kernels before 5.19, and other users' processes. */
 static const cap_value_t CAPS[] = {CAP_BPF, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
 
-static bool send_answer(int socket, const struct keeper_answer *a, int fd)
+static bool send_answer(int socket, struct keeper_answer *a, int fd)
 {
-    struct iovec part = {(void *)(uintptr_t)a, KEEPER_ANSWER_FIXED + a->text_bytes};
+    struct iovec part = {a, KEEPER_ANSWER_FIXED + a->text_bytes};
     union {
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -411,8 +417,8 @@ static void learn_output(struct server *s, const struct keeper_opts *o)
     s->folder = -1;
     if (!o->output || strlen(o->output) >= sizeof(dir))
         return;
-    strcpy(dir, o->output);
-    strcpy(base, o->output);
+    snprintf(dir, sizeof(dir), "%s", o->output); /* both are cut in place */
+    snprintf(base, sizeof(base), "%s", o->output);
     snprintf(s->stem, sizeof(s->stem), "%s", basename(base));
     char *end = strstr(s->stem, ".kymo");
     if (end && end != s->stem && !end[5])

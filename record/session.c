@@ -178,7 +178,7 @@ static uint32_t slices_for(uint64_t ring_bytes)
 static kymo_status load_calls(struct session *s, const struct session_opts *o,
                               struct kymo_err *err)
 {
-    LIBBPF_OPTS(bpf_object_open_opts, btf, .btf_custom_path = o->btf_path);
+    const struct bpf_object_open_opts btf = {.sz = sizeof(btf), .btf_custom_path = o->btf_path};
 
     s->calls = syscall_bpf__open_opts(&btf);
     if (!s->calls)
@@ -197,7 +197,7 @@ static kymo_status load_calls(struct session *s, const struct session_opts *o,
 static kymo_status load_process(struct session *s, const struct session_opts *o,
                                 struct kymo_err *err)
 {
-    LIBBPF_OPTS(bpf_object_open_opts, btf, .btf_custom_path = o->btf_path);
+    const struct bpf_object_open_opts btf = {.sz = sizeof(btf), .btf_custom_path = o->btf_path};
 
     s->process = process_bpf__open_opts(&btf);
     if (!s->process)

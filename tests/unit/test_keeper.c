@@ -2,6 +2,7 @@
  * test_keeper.c: what the keeper does when asked, and what it refuses to somebody who has taken the
  * recorder over; what a confined recorder may call.
  */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -367,6 +368,50 @@ static void it_leaves_when_the_recorder_does(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* A map that both have by descriptor; -1 where this kernel or user makes none. */
+static int make_map(void)
+{
+    return bpf_map_create(BPF_MAP_TYPE_HASH, "kymo_test", 4, 8, 16, NULL);
+}
+
+static void maps_are_read_and_written_for_who_may_not(void **state)
+{
+    (void)state;
+    const int map = make_map();
+    struct keeper *k;
+    uint32_t key = 7;
+    uint64_t value = 11, got = 0;
+    int status;
+
+    if (map < 0)
+        skip();
+    const struct keeper_opts o = {.maps = {map}, .n_maps = 1, .output_fd = -1};
+    assert_int_equal(keeper_start(&k, &o, NULL), KYMO_OK);
+    const pid_t pid = fork();
+    if (pid == 0) { /* the recorder, on a kernel that wants CAP_BPF of who looks a value up */
+        struct power_plan plan = {.becomes = true, .uid = 65534, .gid = 65534};
+        const char *why;
+        const bool dropped = !power_drop(&plan, 0, &why, NULL);
+        const bool set = keeper_map_update(k, map, &key, 4, &value, 8);
+        _exit(dropped && set && keeper_map_lookup(k, map, &key, 4, &got, 8) && got == 11 ? 7
+                                                                                         : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    assert_int_equal(bpf_map_lookup_elem(map, &key, &got), 0);
+    assert_int_equal(got, 11);
+    key = 8;
+    assert_false(keeper_map_lookup(k, map, &key, 4, &got, 8));
+    assert_int_equal(errno, ENOENT);
+    assert_false(keeper_map_lookup(k, map, &key, 3, &got, 8));
+    assert_int_equal(errno, EINVAL);
+    assert_false(keeper_map_lookup(k, map + 1, &key, 4, &got, 8));
+    assert_false(keeper_map_update(k, map, &key, 4, &value, 7));
+    assert_int_equal(errno, EINVAL);
+    keeper_stop(k);
+    close(map);
+}
+
 /* ---- the filter ------------------------------------------------------------------------------- */
 
 /* How a child ends that is confined and then does this: its exit status, or 256 + the signal. */
@@ -552,6 +597,7 @@ int main(void)
         WITH_KEEPER(when_it_dies_every_request_fails_at_once),
         WITH_KEEPER(a_late_answer_is_not_taken_for_the_next),
         WITH_KEEPER(it_leaves_when_the_recorder_does),
+        cmocka_unit_test(maps_are_read_and_written_for_who_may_not),
         cmocka_unit_test(a_confined_recorder_reads_and_cannot_do_more),
         cmocka_unit_test(what_only_an_intruder_would_try_ends_it),
         cmocka_unit_test(folders_of_every_runtime_are_known),
