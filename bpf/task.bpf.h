@@ -27,22 +27,6 @@ struct {
     __type(value, struct kymo_slot);
 } slots SEC(".maps");
 
-/* Bumped when tasks move between cgroups: every slot's answer is stale then. */
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, u32);
-    __type(value, u64);
-} generation SEC(".maps");
-
-static __always_inline u64 generation_now(void)
-{
-    const u32 zero = 0;
-    const u64 *g = bpf_map_lookup_elem(&generation, &zero);
-    return g ? *(volatile const u64 *)g << 8 : 0;
-}
-
 static __always_inline struct kymo_slot *slot_of(u32 tid)
 {
     return bpf_map_lookup_elem(&slots, &tid);
@@ -80,61 +64,89 @@ static u64 cgroup_id_of(struct task_struct *t)
     return css ? BPF_CORE_READ(css, cgroup, kn, id) : v2;
 }
 
-static bool cgroup_listed(u64 id)
+/* 1 when equal, else 0, without a branch: the verifier would follow both sides of each. */
+static __always_inline u64 same(u64 a, u64 b)
 {
-    for (u32 i = 0; i < KYMO_LIST_MAX && i < whom.n_cgroups; i++)
-        if (whom.cgroup[i] == id)
-            return true;
-    return false;
+    u64 x = a ^ b;
+
+    asm volatile("" : "+r"(x));
+    return ((x | -x) >> 63) ^ 1;
 }
 
-/* Is the task in a chosen cgroup or below one? Walks both hierarchies upwards. */
-static bool cgroup_chosen(struct task_struct *t)
+static __always_inline u64 less(u64 a, u64 b)
+{
+    asm volatile("" : "+r"(a), "+r"(b));
+    return ((~a & b) | ((~a | b) & (a - b))) >> 63;
+}
+
+/* Is the task in this cgroup or below it? Walks both hierarchies upwards; past the root it reads
+ * zeroes, which are no cgroup's id. */
+static __noinline u64 cgroup_below(struct task_struct *t, u64 id)
 {
     struct css_set *set = BPF_CORE_READ(t, cgroups);
     struct cgroup_subsys_state *css = v1_css_of(set);
     struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
     struct cgroup_subsys_state *dfl = (void *)cgroup; /* a cgroup begins with its own css */
+    u64 found = 0;
 
-    for (int i = 0; i < CGROUP_DEPTH_MAX && dfl; i++) {
-        if (cgroup_listed(BPF_CORE_READ(dfl, cgroup, kn, id)))
-            return true;
+    for (int i = 0; i < CGROUP_DEPTH_MAX; i++) {
+        found |= same(BPF_CORE_READ(dfl, cgroup, kn, id), id);
+        found |= same(BPF_CORE_READ(css, cgroup, kn, id), id);
         dfl = BPF_CORE_READ(dfl, parent);
-    }
-    for (int i = 0; i < CGROUP_DEPTH_MAX && css; i++) {
-        if (cgroup_listed(BPF_CORE_READ(css, cgroup, kn, id)))
-            return true;
         css = BPF_CORE_READ(css, parent);
     }
-    return false;
+    return found;
 }
 
-static bool comm_chosen(const char comm[KYMO_COMM_BYTES])
+static __always_inline u64 rule_number(const struct kymo_event_task *e, u8 field)
 {
-    for (u32 i = 0; i < KYMO_LIST_MAX && i < whom.n_comms; i++) {
-        bool same = true;
-        for (u32 j = 0; j < KYMO_COMM_BYTES; j++) {
-            if (j >= whom.comm_bytes[i])
-                break;
-            if (comm[j] != whom.comm[i][j]) {
-                same = false;
-                break;
-            }
-            if (!comm[j])
-                break;
-        }
-        if (same)
-            return true;
+    switch (field) {
+    case KYMO_RULE_PID:
+        return e->pid;
+    case KYMO_RULE_TID:
+        return e->head.tid;
+    case KYMO_RULE_PPID:
+        return e->ppid;
+    case KYMO_RULE_UID:
+        return e->uid;
+    default:
+        return e->gid;
     }
-    return false;
 }
 
-static bool uid_chosen(u32 uid)
+static __always_inline u64 rule_test(const volatile struct kymo_rule_step *r,
+                                     const struct kymo_event_task *e, struct task_struct *t)
 {
-    for (u32 i = 0; i < KYMO_LIST_MAX && i < whom.n_uids; i++)
-        if (whom.uid[i] == uid)
-            return true;
-    return false;
+    const u64 *comm = (const u64 *)(const void *)e->comm;
+
+    if (r->field == KYMO_RULE_COMM)
+        return same(comm[0] & r->mask[0], r->value[0]) &
+               same(comm[1] & r->mask[1], r->value[1]);
+    if (r->field == KYMO_RULE_CGROUP)
+        return cgroup_below(t, r->value[0]);
+    if (r->op == KYMO_RULE_LT)
+        return less(rule_number(e, r->field), r->value[0]);
+    return same(rule_number(e, r->field), r->value[0]);
+}
+
+/* The steps lie in rodata: the verifier follows the one way through them that they take. */
+static __always_inline bool rule_holds(const volatile struct kymo_rule *rule,
+                                       const struct kymo_event_task *e, struct task_struct *t)
+{
+    u64 stack = 1; /* bit 0 is its top */
+
+    for (u32 i = 0; i < KYMO_RULE_STEPS_MAX && i < rule->n; i++) {
+        const volatile struct kymo_rule_step *r = &rule->step[i];
+        if (r->kind == KYMO_RULE_TEST)
+            stack = stack << 1 | rule_test(r, e, t);
+        else if (r->kind == KYMO_RULE_NOT)
+            stack ^= 1;
+        else if (r->kind == KYMO_RULE_AND)
+            stack = stack >> 2 << 1 | (stack & stack >> 1 & 1);
+        else
+            stack = stack >> 2 << 1 | ((stack | stack >> 1) & 1);
+    }
+    return stack & 1;
 }
 
 static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *t)
@@ -153,19 +165,26 @@ static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *
     BPF_CORE_READ_STR_INTO(&e->comm, t, comm);
 }
 
-/* Does any filter leave this task out? e is filled; state holds the slot's flags. */
-static __noinline bool task_chosen(const struct kymo_event_task *e, struct task_struct *t,
-                                   u64 state)
+static __always_inline bool is_self(u32 pid)
 {
-    if (e->pid == whom.self_pid)
-        return false;
-    if (whom.tree && !(state & KYMO_SLOT_MEMBER))
-        return false;
-    if (whom.n_uids && !uid_chosen(e->uid))
-        return false;
-    if (whom.n_comms && !comm_chosen(e->comm))
-        return false;
-    return !whom.n_cgroups || cgroup_chosen(t);
+    for (u32 i = 0; i < KYMO_SELF_MAX; i++)
+        if (whom.self[i] && whom.self[i] == pid)
+            return true;
+    return false;
+}
+
+/* How a task is recorded: KYMO_SLOT_FULL, _COUNTED or _REJECTED. e is filled; choice are its slot's
+ * flags. */
+static __noinline u32 task_judge(const struct kymo_event_task *e, struct task_struct *t,
+                                 u32 choice)
+{
+    if (is_self(e->pid) || (whom.tree && !(choice & KYMO_SLOT_MEMBER)))
+        return KYMO_SLOT_REJECTED;
+    if (!rule_holds(&whom.chosen, e, t))
+        return KYMO_SLOT_REJECTED;
+    if (!whom.counts || (whom.full.n && rule_holds(&whom.full, e, t)))
+        return KYMO_SLOT_FULL;
+    return KYMO_SLOT_COUNTED;
 }
 
 #endif

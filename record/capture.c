@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "record/budget.h"
 #include "record/control.h"
 #include "record/host.h"
 #include "record/spawn.h"
@@ -31,6 +32,8 @@ struct capture {
     struct outbox *outbox;
     struct drain *drain;
     struct control *control;
+    struct budget budget;
+    uint32_t level_max; /* KYMO_LEVEL_* that was asked for */
     struct spawn spawn;
     int signals;
     sigset_t signals_before;
@@ -51,6 +54,11 @@ static struct kymo_ring_ctl *source_ctl(void *session, uint32_t ring)
 static const uint8_t *source_record(void *session, uint32_t ring, uint64_t pos)
 {
     return session_record(session, ring, pos);
+}
+
+static struct kymo_cell *source_cells(void *session, uint32_t cpu, uint32_t *n)
+{
+    return session_cells(session, cpu, n);
 }
 
 static kymo_status take_signals(struct capture *c, struct kymo_err *err)
@@ -120,6 +128,10 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     drain_fact(c->drain, "recorder", "kymo " KYMO_VERSION);
     drain_fact(c->drain, "command", c->o->what);
     drain_fact(c->drain, "sources", "syscall process");
+    drain_fact(c->drain, "level",
+               !c->o->session.whom.counts  ? "full"
+               : c->o->session.whom.full.n ? "counts, full for some"
+                                           : "counts");
     snprintf(buf, sizeof(buf), "%" PRIu64, session_ring_bytes(c->session));
     drain_fact(c->drain, "ring_bytes", buf);
     return session_snapshot(c->session, take_snapshot, c->drain, err);
@@ -130,12 +142,15 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(session_open(&c->session, &c->o->session, err));
     KYMO_TRY(
         outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, c->o->unit_ns, err));
+    const struct counts_source counts = {c->session, session_cpus(c->session), source_cells};
     const struct source source = {
         .ctx = c->session,
         .n_rings = session_cpus(c->session),
         .ring_bytes = session_ring_bytes(c->session),
         .rings_bytes = session_rings_bytes(c->session),
         .n_tids = session_slots(c->session),
+        .counts = c->o->session.cells ? &counts : NULL,
+        .window_ns = c->o->window_ns,
         .ctl = source_ctl,
         .record = source_record,
     };
@@ -146,6 +161,10 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     }
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
     KYMO_TRY(choose_trees(c, err));
+    c->level_max = c->o->session.whom.counts && !c->o->session.whom.full.n ? KYMO_LEVEL_COUNTS
+                                                                           : KYMO_LEVEL_FULL;
+    budget_init(&c->budget, c->o->max_cpu, c->o->max_memory_bytes, c->level_max);
+    session_ceiling(c->session, c->level_max);
     KYMO_TRY(session_attach(c->session, err));
     if (c->o->n_tree)
         KYMO_TRY(choose_trees(c, err));
@@ -222,6 +241,19 @@ static void check_bounds(struct capture *c, uint64_t now)
         stop_for(c, CAPTURE_BOUND);
 }
 
+/* What the recorder costs, looked at once a second; it steps down and up by itself. */
+static void keep_budget(struct capture *c, uint64_t now)
+{
+    struct budget_step step;
+
+    if ((c->o->max_cpu <= 0 && !c->o->max_memory_bytes) ||
+        !budget_look(&c->budget, now, host_own_cpu_ns(), host_own_rss_bytes(), &step))
+        return;
+    session_ceiling(c->session, step.to);
+    drain_level(c->drain, budget_level_name(step.from), budget_level_name(step.to), step.why,
+                step.value);
+}
+
 static void show_progress(struct capture *c, uint64_t now, bool last)
 {
     struct drain_totals t;
@@ -280,6 +312,7 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     c->fill_since_shown = t.ring_fill > c->fill_since_shown ? t.ring_fill : c->fill_since_shown;
     adapt_sleep(c, t.ring_fill);
     check_bounds(c, now);
+    keep_budget(c, now);
     show_progress(c, now, false);
     if (c->o->duration_ns && now - c->started_ns >= c->o->duration_ns)
         stop_for(c, CAPTURE_DURATION);
@@ -316,8 +349,9 @@ static void write_unfinished(struct capture *c, uint64_t now)
     for (size_t i = 0; i < n; i++) {
         const uint32_t pid = drain_task_pid(c->drain, tids[i]);
         if (pid && session_slot(c->session, tids[i], &slot) && slot.entered_ns &&
-            !(slot.state & KYMO_SLOT_REJECTED) && host_blocked_call(pid, tids[i], &nr, arg) &&
-            nr < KYMO_CALLS_MAX && c->o->session.wanted_native[nr])
+            !(slot.choice & (KYMO_SLOT_REJECTED | KYMO_SLOT_COUNTED)) &&
+            host_blocked_call(pid, tids[i], &nr, arg) && nr < KYMO_CALLS_MAX &&
+            c->o->session.wanted_native[nr])
             drain_unfinished(c->drain, tids[i], slot.entered_ns, now, nr, arg);
     }
 }

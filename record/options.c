@@ -12,11 +12,13 @@
 #include "format/base/bytes.h"
 #include "format/base/size.h"
 #include "record/host.h"
+#include "record/rules.h"
 
 #define RING_BYTES_DEFAULT (16u << 20)
 #define MAX_BYTES_DEFAULT (1ull << 30)
 #define MIN_FREE_DEFAULT 0.05
 #define ZSTD_LEVEL_DEFAULT 3
+#define WINDOW_NS_DEFAULT 10000000000u
 
 static const char EXAMPLES[] =
     "  kymo record                                  everything, into a bounded file of its own "
@@ -40,46 +42,49 @@ static int parse_pids(struct options *o)
     return KYMO_CLI_GO_ON;
 }
 
-static int parse_users(const struct options *o, struct kymo_whom *w)
+static kymo_status add_user(struct kymo_rule *r, const char *name, struct kymo_err *err)
 {
+    const struct passwd *p = getpwnam(name);
     uint64_t uid;
 
-    for (size_t i = 0; i < o->users.n; i++) {
-        const struct passwd *p = getpwnam(o->users.v[i]);
-        if (p)
-            uid = p->pw_uid;
-        else if (!kymo_parse_u64(o->users.v[i], &uid) || uid > UINT32_MAX)
-            return kymo_cli_usage(TOOL, "-u %s: no such user", o->users.v[i]);
-        w->uid[w->n_uids++] = (uint32_t)uid;
-    }
-    return KYMO_CLI_GO_ON;
+    if (p)
+        uid = p->pw_uid;
+    else if (!kymo_parse_u64(name, &uid) || uid > UINT32_MAX)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "%s: no such user", name);
+    return rules_number(r, KYMO_RULE_UID, uid, err);
 }
 
-static int parse_cgroups(const struct options *o, struct kymo_whom *w)
+/* One option's values, any of which will do, and all of that with what the options before chose. */
+static int add_kind(struct kymo_rule *r, const struct kymo_opt_list *list, const char *option,
+                    kymo_status (*put)(struct kymo_rule *, const char *, struct kymo_err *))
 {
-    for (size_t i = 0; i < o->cgroups.n; i++) {
-        const uint64_t id = host_cgroup_id(o->cgroups.v[i]);
-        if (!id)
-            return kymo_cli_usage(TOOL, "--cgroup %s: no such cgroup", o->cgroups.v[i]);
-        w->cgroup[w->n_cgroups++] = id;
+    const uint32_t before = r->n;
+    struct kymo_err err = {0};
+    kymo_status s = KYMO_OK;
+
+    for (size_t i = 0; i < list->n && !s; i++) {
+        s = put(r, list->v[i], &err);
+        if (!s && i)
+            s = rules_combine(r, KYMO_RULE_OR, &err);
     }
-    return KYMO_CLI_GO_ON;
+    if (!s && before && list->n)
+        s = rules_combine(r, KYMO_RULE_AND, &err);
+    return s ? kymo_cli_usage(TOOL, "%s %s", option, err.text) : KYMO_CLI_GO_ON;
 }
 
-static int parse_comms(const struct options *o, struct kymo_whom *w)
+static int parse_rules(struct options *o)
 {
-    for (size_t i = 0; i < o->comms.n; i++) {
-        const char *s = o->comms.v[i];
-        const size_t star = strcspn(s, "*?[");
-        const size_t n = star < KYMO_COMM_BYTES - 1 ? star : KYMO_COMM_BYTES - 1;
-        if (!*s || (s[star] && strcmp(s + star, "*") != 0))
-            return kymo_cli_usage(
-                TOOL, "--comm '%s': the kernel side knows whole names and a trailing * only",
-                s);
-        memcpy(w->comm[w->n_comms], s, n);
-        w->comm_bytes[w->n_comms++] = s[star] ? (uint32_t)n : KYMO_COMM_BYTES;
-    }
-    return KYMO_CLI_GO_ON;
+    const struct kymo_opt_list filter = {{o->filter}, o->filter != NULL};
+    const struct kymo_opt_list full = {{o->full}, o->full != NULL};
+    struct kymo_rule *chosen = &o->whom.chosen;
+    int e;
+
+    if ((e = add_kind(chosen, &o->users, "-u", add_user)) != KYMO_CLI_GO_ON ||
+        (e = add_kind(chosen, &o->cgroups, "--cgroup", rules_cgroup)) != KYMO_CLI_GO_ON ||
+        (e = add_kind(chosen, &o->comms, "--comm", rules_comm)) != KYMO_CLI_GO_ON ||
+        (e = add_kind(chosen, &filter, "-f", rules_filter)) != KYMO_CLI_GO_ON)
+        return e;
+    return add_kind(&o->whom.full, &full, "--full", rules_filter);
 }
 
 static int parse_whom(struct options *o)
@@ -87,7 +92,6 @@ static int parse_whom(struct options *o)
     struct kymo_whom *w = &o->whom;
     const struct kymo_opt_list *lists[] = {&o->pids, &o->users, &o->cgroups, &o->comms};
     static const char *const names[] = {"-p", "-u", "--cgroup", "--comm"};
-    int e;
 
     for (size_t i = 0; i < KYMO_COUNT_OF(lists); i++) {
         if (lists[i]->n > KYMO_LIST_MAX)
@@ -98,12 +102,12 @@ static int parse_whom(struct options *o)
     if (o->cmd && (o->everything || o->pids.n))
         return kymo_cli_usage(TOOL, "a command after -- is what is recorded; leave out %s",
                               o->pids.n ? "-p" : "-a");
-    w->self_pid = (uint32_t)getpid();
+    if (o->full && strcmp(o->level, "counts") != 0)
+        return kymo_cli_usage(TOOL, "--full makes exceptions from --level counts; give both");
+    w->self[0] = (uint32_t)getpid();
     w->tree = o->cmd || o->pids.n;
-    if ((e = parse_users(o, w)) != KYMO_CLI_GO_ON ||
-        (e = parse_cgroups(o, w)) != KYMO_CLI_GO_ON)
-        return e;
-    return parse_comms(o, w);
+    w->counts = !strcmp(o->level, "counts");
+    return parse_rules(o);
 }
 
 static void name_by_default(struct options *o)
@@ -134,6 +138,7 @@ static char *joined(int argc, char **argv)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* A table, and long: NOLINTNEXTLINE(readability-function-size) */
 static int parse_table(struct options *o, int argc, char **argv, int *first)
 {
     const struct kymo_opt rows[] = {
@@ -169,6 +174,24 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
          &o->comms, 0, 0},
         {KYMO_OPT_STR, 0, "syscalls", "SET",
          "these calls only: names and @classes; !SET: all but these", &o->syscalls, 0, 0},
+        {KYMO_OPT_STR, 'f', "filter", "EXPR",
+         "tasks for which this holds: pid, tid, ppid, uid, gid, comm, cgroup", &o->filter, 0,
+         0},
+        {KYMO_OPT_GROUP, 0, NULL, NULL, "In what detail", NULL, 0, 0},
+        {KYMO_OPT_CHOICE, 0, "level", "full|counts",
+         "a row a call, or counts of each process's calls by window (default: full)", &o->level,
+         0, 0},
+        {KYMO_OPT_STR, 0, "full", "EXPR",
+         "with --level counts: a row a call for the tasks for which this holds", &o->full, 0,
+         0},
+        {KYMO_OPT_TIME, 0, "window", "TIME", "length of the counts' windows (default: 10s)",
+         &o->window_ns, 1e9, 3600e9},
+        {KYMO_OPT_SHARE, 0, "max-cpu", "SHARE",
+         "of one CPU; record less, down to nothing, while the recorder needs more", &o->max_cpu,
+         0, 0},
+        {KYMO_OPT_BYTES, 0, "max-memory", "SIZE",
+         "record less while the recorder has more memory than this", &o->max_memory_bytes, 0,
+         0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Behaviour", NULL, 0, 0},
         {KYMO_OPT_FLAG, 0, "pass-status", NULL, "exit with the status of the command after --",
          &o->pass_status, 0, 0},
@@ -220,6 +243,8 @@ int options_parse(struct options *o, int argc, char **argv)
         .max_loss = 1,
         .zstd_level = ZSTD_LEVEL_DEFAULT,
         .unit_ns = 1,
+        .level = "full",
+        .window_ns = WINDOW_NS_DEFAULT,
         .what = joined(argc, argv),
     };
     e = parse_table(o, argc, argv, &first);

@@ -10,7 +10,9 @@
 #define TOOL "kymo-record"
 
 struct options {
-    const char *path, *syscalls;
+    const char *path, *syscalls, *filter, *level, *full;
+    uint64_t window_ns, max_memory_bytes;
+    double max_cpu;
     uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, comms;

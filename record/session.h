@@ -14,6 +14,7 @@ struct session; /* owned */
 struct session_opts {
     struct kymo_whom whom;
     uint64_t ring_bytes; /* a CPU; rounded up to a power of two of slices */
+    uint32_t cells;      /* a CPU, to count calls in; rounded up to a power of two */
     const uint8_t *wanted_native,
         *wanted_compat; /* [KYMO_CALLS_MAX] nonzero: record; borrowed for the call */
 };
@@ -37,6 +38,12 @@ uint64_t session_ring_bytes(const struct session *s); /* of one CPU */
 struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu);
 /* The bytes of the record at position pos (bytes ever consumed) of a CPU's ring. */
 const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos);
+
+/* Nobody is recorded in more detail than this KYMO_LEVEL_*. It is off until the first call of this. */
+void session_ceiling(struct session *s, uint32_t level);
+/* The cells of one CPU, shared with the kernel, which counts on: n of them, the last KYMO_CELL_SPARE for
+ * calls of nobody in particular. */
+struct kymo_cell *session_cells(const struct session *s, uint32_t cpu, uint32_t *n);
 
 /* Make a thread a member of the chosen trees: it and its children are recorded. */
 KYMO_MUST_USE kymo_status session_add_member(struct session *s, uint32_t tid,
