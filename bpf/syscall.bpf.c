@@ -25,37 +25,34 @@ const volatile __u32 call_info_unknown;
 /* From schema.h, which BPF does not include. */
 enum { CALL_AT_ENTRY = 1, CALL_CHILD = 2, CALL_UNREAD = 8, CALL_EXECED = 32, CALL_COMPAT = 64 };
 
+/*
+ * What is read of a task and of its registers, in two ways: through pointers that the kernel's own type
+ * information makes safe to follow, and, where a program has none such, by copies.
+ */
+#if defined(__TARGET_ARCH_x86)
+#define COMPAT_WORD thread_info.status
+#define COMPAT_MASK 2u /* TS_COMPAT */
+#define CALL_NUMBER orig_ax
+#else
+#define COMPAT_WORD thread_info.flags
+#define COMPAT_MASK (1ul << 22) /* TIF_32BIT */
+#define CALL_NUMBER syscallno
+#endif
+
 static __always_inline bool is_compat(struct task_struct *t)
 {
-#if defined(__TARGET_ARCH_x86)
-    return t->thread_info.status & 2; /* TS_COMPAT */
-#else
-    return t->thread_info.flags & (1ul << 22); /* TIF_32BIT */
-#endif
+    return BPF_CORE_READ(t, COMPAT_WORD) & COMPAT_MASK;
 }
 
 static __always_inline u32 call_number(struct pt_regs *regs)
 {
-#if defined(__TARGET_ARCH_x86)
-    return (u32)regs->orig_ax;
-#else
-    return (u32)regs->syscallno;
-#endif
+    return (u32)BPF_CORE_READ(regs, CALL_NUMBER);
 }
 
-/* The first n arguments, and perhaps more. */
-static __always_inline void call_args(struct pt_regs *regs, bool compat, u32 n, u64 arg[6])
+/* The first n arguments, and perhaps more, of a native call. */
+static __always_inline void call_args_direct(struct pt_regs *regs, u32 n, u64 arg[6])
 {
 #if defined(__TARGET_ARCH_x86)
-    if (unlikely(compat)) {
-        arg[0] = (u32)regs->bx;
-        arg[1] = (u32)regs->cx;
-        arg[2] = (u32)regs->dx;
-        arg[3] = (u32)regs->si;
-        arg[4] = (u32)regs->di;
-        arg[5] = (u32)regs->bp;
-        return;
-    }
     arg[0] = regs->di;
     arg[1] = regs->si;
     arg[2] = regs->dx;
@@ -65,13 +62,43 @@ static __always_inline void call_args(struct pt_regs *regs, bool compat, u32 n, 
     arg[4] = regs->r8;
     arg[5] = regs->r9;
 #else
+    arg[0] = regs->orig_x0; /* x0 holds the result by now */
+    arg[1] = regs->regs[1];
+    arg[2] = regs->regs[2];
+    if (n <= 3)
+        return;
+    arg[3] = regs->regs[3];
+    arg[4] = regs->regs[4];
+    arg[5] = regs->regs[5];
+#endif
+}
+
+static __always_inline void call_args(struct pt_regs *regs, bool compat, u64 arg[6])
+{
+#if defined(__TARGET_ARCH_x86)
+    if (compat) {
+        arg[0] = (u32)BPF_CORE_READ(regs, bx);
+        arg[1] = (u32)BPF_CORE_READ(regs, cx);
+        arg[2] = (u32)BPF_CORE_READ(regs, dx);
+        arg[3] = (u32)BPF_CORE_READ(regs, si);
+        arg[4] = (u32)BPF_CORE_READ(regs, di);
+        arg[5] = (u32)BPF_CORE_READ(regs, bp);
+        return;
+    }
+    arg[0] = BPF_CORE_READ(regs, di);
+    arg[1] = BPF_CORE_READ(regs, si);
+    arg[2] = BPF_CORE_READ(regs, dx);
+    arg[3] = BPF_CORE_READ(regs, r10);
+    arg[4] = BPF_CORE_READ(regs, r8);
+    arg[5] = BPF_CORE_READ(regs, r9);
+#else
     const u64 mask = compat ? 0xffffffffu : ~0ull;
-    arg[0] = regs->orig_x0 & mask; /* x0 holds the result by now */
-    arg[1] = regs->regs[1] & mask;
-    arg[2] = regs->regs[2] & mask;
-    arg[3] = regs->regs[3] & mask;
-    arg[4] = regs->regs[4] & mask;
-    arg[5] = regs->regs[5] & mask;
+    arg[0] = BPF_CORE_READ(regs, orig_x0) & mask;
+    arg[1] = BPF_CORE_READ(regs, regs[1]) & mask;
+    arg[2] = BPF_CORE_READ(regs, regs[2]) & mask;
+    arg[3] = BPF_CORE_READ(regs, regs[3]) & mask;
+    arg[4] = BPF_CORE_READ(regs, regs[4]) & mask;
+    arg[5] = BPF_CORE_READ(regs, regs[5]) & mask;
 #endif
 }
 
@@ -219,9 +246,9 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
     return at;
 }
 
-/* One row. Inlined where the call is known to be plain, there most of it falls away. */
+/* One row. A plain call is native, and its registers can be read directly. */
 static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
-                                   bool compat, u64 now, const struct call *call)
+                                   bool plain, u64 now, const struct call *call)
 {
     const u32 n_args = KYMO_INFO_N_ARGS(call->info);
     u32 bytes = KYMO_EVENT_CALL_FIXED + 8 * n_args;
@@ -245,7 +272,10 @@ static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c
     word[2] = call->dur_ns;
     word[3] = call->ret;
     word[4] = call->nr | (u32)call->flags << 16;
-    call_args(regs, compat, n_args, e->arg);
+    if (plain)
+        call_args_direct(regs, n_args, e->arg);
+    else
+        call_args(regs, call->flags & CALL_COMPAT, e->arg);
     if (call->info & KYMO_INFO_STRINGS) {
         bytes = put_strings(e, call->info);
         e->head.bytes = bytes;
@@ -282,7 +312,7 @@ static __always_inline void take(struct pt_regs *regs, struct kymo_ring_ctl *c,
         const u64 now = bpf_ktime_get_ns();
         if (s->entered_ns)
             call->dur_ns = now - s->entered_ns;
-        record(regs, c, cpu, compat, now, call);
+        record(regs, c, cpu, false, now, call);
     } else if (c->ceiling <= KYMO_LEVEL_SAMPLED && !one_in(c, KYMO_SAMPLE_EVERY)) {
         c->sampled++;
     } else {
@@ -300,7 +330,7 @@ static __noinline bool taken_at_entry(struct pt_regs *regs, u32 nr, u32 cpu)
                         .nr = nr,
                         .tid = (u32)bpf_get_current_pid_tgid(),
                         .flags = CALL_AT_ENTRY};
-    const bool compat = is_compat(bpf_get_current_task_btf());
+    const bool compat = is_compat((struct task_struct *)bpf_get_current_task());
     struct kymo_ring_ctl *c = ring_of(cpu);
     struct kymo_slot *s = slot_of(call.tid);
 
@@ -319,8 +349,7 @@ static __noinline bool taken_at_entry(struct pt_regs *regs, u32 nr, u32 cpu)
     return true;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
+static __always_inline void enter(struct pt_regs *regs, u32 nr)
 {
     const u32 cpu = bpf_get_smp_processor_id();
     struct kymo_ring_ctl *c = ring_of(cpu);
@@ -328,36 +357,42 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
     bool timed;
 
     if (!c)
-        return 0;
+        return;
     if (unlikely(c->ceiling == KYMO_LEVEL_OFF))
-        return 0;
+        return;
     /* Two clock reads are most of what we cost: who only counts takes them of some calls. */
     timed = likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
-    if (!timed && !is_last((u32)id) && !is_last_compat((u32)id))
-        return 0;
+    if (!timed && !is_last(nr) && !is_last_compat(nr))
+        return;
     s = slot_of((u32)bpf_get_current_pid_tgid());
     if (!s)
-        return 0;
-    if (unlikely(is_last((u32)id) ||
-                 ((s->choice & KYMO_SLOT_COMPAT) && is_last_compat((u32)id))) &&
-        taken_at_entry(regs, (u32)id, cpu))
-        return 0;
+        return;
+    if (unlikely(is_last(nr) || ((s->choice & KYMO_SLOT_COMPAT) && is_last_compat(nr))) &&
+        taken_at_entry(regs, nr, cpu))
+        return;
     if (!timed || (whom.counts && (s->choice & KYMO_SLOT_COUNTED) &&
                    c->ceiling == KYMO_LEVEL_FULL && !one_in(c, KYMO_TIME_EVERY)))
-        return 0;
+        return;
     s->entered_ns = bpf_ktime_get_ns();
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
+{
+    enter(regs, (u32)id);
     return 0;
 }
 
 /* The exit of a call that is not plain; the odd cases are told apart here. */
 static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
 {
-    struct task_struct *t = bpf_get_current_task_btf();
-    struct call call = {
-        .dur_ns = KYMO_DUR_UNKNOWN, .ret = ret, .tid = t->pid, .nr = call_number(regs)};
+    struct call call = {.dur_ns = KYMO_DUR_UNKNOWN,
+                        .ret = ret,
+                        .tid = (u32)bpf_get_current_pid_tgid(),
+                        .nr = call_number(regs)};
     struct kymo_ring_ctl *c = ring_of(cpu);
     struct kymo_slot *s = slot_of(call.tid);
-    const bool compat = is_compat(t);
+    const bool compat = is_compat((struct task_struct *)bpf_get_current_task());
 
     if (!c || c->ceiling == KYMO_LEVEL_OFF || call.nr == ~0u)
         return; /* the row of an rt_sigreturn was made at entry */
@@ -393,11 +428,11 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
     const u32 odd = KYMO_INFO_FORKS | KYMO_INFO_EXECS | KYMO_INFO_CREDS;
     const u32 cpu = bpf_get_smp_processor_id();
     struct kymo_ring_ctl *c = ring_of(cpu);
-    struct call call = {.ret = ret, .tid = t->pid, .nr = call_number(regs)};
+    struct call call = {.ret = ret, .tid = t->pid, .nr = (u32)regs->CALL_NUMBER};
     struct kymo_slot *s = slot_of(call.tid);
     u64 now, entered;
 
-    if (!c || !s || call.nr >= KYMO_CALLS_MAX || is_compat(t))
+    if (!c || !s || call.nr >= KYMO_CALLS_MAX || (t->COMPAT_WORD & COMPAT_MASK))
         goto otherwise;
     entered = s->entered_ns;
     call.info = call_info[0][within_table(call.nr)];
@@ -409,16 +444,32 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
     now = bpf_ktime_get_ns();
     s->entered_ns = 0;
     call.dur_ns = now - entered;
-    record(regs, c, cpu, false, now, &call);
+    record(regs, c, cpu, true, now, &call);
     return 0;
 otherwise:
     exit_otherwise(regs, cpu, ret);
     return 0;
 }
 
+/* The same for kernels whose type information comes from a file: none of their pointers can be followed. */
+SEC("raw_tp/sys_enter")
+int sys_enter_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+    enter((struct pt_regs *)ctx->args[0], (u32)ctx->args[1]);
+    return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int sys_exit_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+    exit_otherwise((struct pt_regs *)ctx->args[0], bpf_get_smp_processor_id(),
+                   (long)ctx->args[1]);
+    return 0;
+}
+
 /* Moves are rare and may take many threads along: let every task be judged again. */
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(cgroup_moved)
+SEC("raw_tp/cgroup_attach_task")
+int cgroup_moved(void *ctx)
 {
     for (u32 cpu = 0; cpu < KYMO_CPUS_MAX; cpu++)
         __sync_fetch_and_add(&ring_ctl[cpu].generation, KYMO_GENERATION);

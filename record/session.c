@@ -27,6 +27,7 @@ struct session {
     struct ring_buffer *process_ring;
     struct bpf_link *snapshot;
     uint32_t n_cpus, n_slices, n_slots, n_cells;
+    bool raw; /* the programs follow no pointers of the kernel's own types */
     uint8_t *cells; /* n_cpus * (n_cells + KYMO_CELL_SPARE) */
     uint8_t *data;  /* n_cpus * n_slices values of slice_stride bytes */
     size_t cells_bytes, data_bytes, slice_stride;
@@ -160,6 +161,10 @@ static kymo_status load_calls(struct session *s, const struct session_opts *o,
     bpf_map__set_max_entries(s->calls->maps.ring_data, s->n_cpus * s->n_slices);
     s->calls->rodata->cells_of_cpu = s->n_cells;
     bpf_map__set_max_entries(s->calls->maps.cells, s->n_cpus * (s->n_cells + KYMO_CELL_SPARE));
+    bpf_program__set_autoload(s->calls->progs.sys_enter, !s->raw);
+    bpf_program__set_autoload(s->calls->progs.sys_exit, !s->raw);
+    bpf_program__set_autoload(s->calls->progs.sys_enter_raw, s->raw);
+    bpf_program__set_autoload(s->calls->progs.sys_exit_raw, s->raw);
     const int e = syscall_bpf__load(s->calls);
     return e ? load_failed(e, "load the syscall programs", err) : KYMO_OK;
 }
