@@ -79,11 +79,13 @@ static __always_inline u64 less(u64 a, u64 b)
     return ((~a & b) | ((~a | b) & (a - b))) >> 63;
 }
 
-/* Is the task in this cgroup or below it? Walks both hierarchies upwards; past the root it reads
- * zeroes, which are no cgroup's id. */
-static __noinline u64 cgroup_below(struct task_struct *t, u64 id)
+/*
+ * Is the task at this address in this cgroup or below it? Walks both hierarchies upwards; past the root it
+ * reads zeroes, which are no cgroup's id. Not static: the verifier looks once, and not for each caller.
+ */
+__noinline u64 cgroup_below(u64 task, u64 id)
 {
-    struct css_set *set = BPF_CORE_READ(t, cgroups);
+    struct css_set *set = BPF_CORE_READ((struct task_struct *)task, cgroups);
     struct cgroup_subsys_state *css = v1_css_of(set);
     struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
     struct cgroup_subsys_state *dfl = (void *)cgroup; /* a cgroup begins with its own css */
@@ -118,12 +120,15 @@ static __always_inline u64 rule_test(const volatile struct kymo_rule_step *r,
                                      const struct kymo_event_task *e, struct task_struct *t)
 {
     const u64 *comm = (const u64 *)(const void *)e->comm;
+    u64 task;
 
     if (r->field == KYMO_RULE_COMM)
         return same(comm[0] & r->mask[0], r->value[0]) &
                same(comm[1] & r->mask[1], r->value[1]);
-    if (r->field == KYMO_RULE_CGROUP)
-        return cgroup_below(t, r->value[0]);
+    if (r->field == KYMO_RULE_CGROUP) {
+        bpf_probe_read_kernel(&task, sizeof(task), &t); /* the address as a number */
+        return cgroup_below(task, r->value[0]) & 1;
+    }
     if (r->op == KYMO_RULE_LT)
         return less(rule_number(e, r->field), r->value[0]);
     return same(rule_number(e, r->field), r->value[0]);
