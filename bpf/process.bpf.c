@@ -51,7 +51,7 @@ static void send(struct kymo_event_process *e, u32 text_bytes)
 }
 
 /* Fill the common part; NULL when the task is not to be recorded. */
-static struct kymo_event_process *begin(struct task_struct *t, u64 state, u8 kind)
+static struct kymo_event_process *begin(struct task_struct *t, u32 choice, u8 kind)
 {
     struct process_counts *n = only(&process_counts);
     struct kymo_event_process *e = only(&scratch);
@@ -60,13 +60,14 @@ static struct kymo_event_process *begin(struct task_struct *t, u64 state, u8 kin
         return 0;
     n->seen++;
     task_fill(&e->task, t);
-    if (!task_chosen(&e->task, t, state)) {
+    if (task_judge(&e->task, t, choice) == KYMO_SLOT_REJECTED) {
         n->filtered++;
         return 0;
     }
     e->task.head.kind = kind;
     e->task.head.n_args = 0;
     e->task.head.ts_ns = bpf_ktime_get_ns();
+    e->task.entity = 0;
     e->code = 0;
     e->exe_bytes = 0;
     e->argv_bytes = 0;
@@ -77,12 +78,12 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
     struct kymo_slot *mine = slot_of(parent->pid), *its = slot_of(child->pid);
-    const u64 member = mine ? mine->state & KYMO_SLOT_MEMBER : 0;
+    const u32 member = mine ? mine->choice & KYMO_SLOT_MEMBER : 0;
     struct kymo_event_process *e;
 
     if (its) {
         its->entered_ns = 0;
-        its->state = member;
+        its->choice = member;
     }
     e = begin(child, member, KYMO_EVENT_FORK);
     if (e)
@@ -94,7 +95,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
 {
     struct kymo_slot *now = slot_of(t->pid), *old = slot_of((u32)old_pid);
-    const u64 member = old ? old->state & KYMO_SLOT_MEMBER : 0;
+    const u32 member = old ? old->choice & KYMO_SLOT_MEMBER : 0;
     unsigned long start, n;
     struct kymo_event_process *e;
     long exe;
@@ -103,10 +104,10 @@ int BPF_PROG(process_exec, struct task_struct *t, int old_pid, struct linux_binp
         if (now)
             now->entered_ns = old->entered_ns;
         old->entered_ns = 0;
-        old->state = 0;
+        old->choice = 0;
     }
     if (now)
-        now->state = member;
+        now->choice = member;
     e = begin(t, member, KYMO_EVENT_EXEC);
     if (!e)
         return 0;
@@ -127,15 +128,17 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *t)
 {
     struct kymo_slot *s = slot_of(t->pid);
-    const u64 state = s ? s->state : 0;
+    const u32 choice = s ? s->choice : 0, entity = s ? s->entity : 0;
     struct kymo_event_process *e;
 
     if (s) {
         s->entered_ns = 0;
-        s->state = 0;
+        s->choice = 0;
+        s->entity = 0;
     }
-    e = begin(t, state, KYMO_EVENT_EXIT);
+    e = begin(t, choice, KYMO_EVENT_EXIT);
     if (e) {
+        e->task.entity = entity;
         e->code = t->exit_code;
         send(e, 0);
     }
@@ -148,18 +151,7 @@ int BPF_PROG(task_rename, struct task_struct *t)
     struct kymo_slot *s = slot_of(t->pid);
 
     if (s)
-        s->state &= KYMO_SLOT_MEMBER;
-    return 0;
-}
-
-/* Moves are rare and may take many threads along: let every task be judged again. */
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(cgroup_moved)
-{
-    struct kymo_live *l = live_now();
-
-    if (l)
-        __sync_fetch_and_add(&l->generation, 1);
+        s->choice &= KYMO_SLOT_MEMBER;
     return 0;
 }
 
@@ -189,7 +181,7 @@ int snapshot(struct bpf_iter__task *ctx)
     e.head.kind = KYMO_EVENT_TASK;
     e.head.ts_ns = bpf_ktime_get_ns();
     s = slot_of(e.head.tid);
-    if (task_chosen(&e, t, s ? s->state : 0))
+    if (task_judge(&e, t, s ? s->choice : 0) != KYMO_SLOT_REJECTED)
         bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
     return 0;
 }

@@ -17,13 +17,8 @@
 
 const volatile __u32 ring_slices = 1; /* a CPU; a power of two */
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1); /* CPUs */
-    __type(key, u32);
-    __type(value, struct kymo_ring_ctl);
-} ring_ctl SEC(".maps");
+/* In .bss rather than a map of its own: reached without a lookup, and mapped by both sides too. */
+struct kymo_ring_ctl ring_ctl[KYMO_CPUS_MAX] __attribute__((aligned(256)));
 
 struct slice {
     char bytes[KYMO_SLICE_BYTES + KYMO_SLACK_BYTES];
@@ -38,23 +33,95 @@ struct {
 
 static __always_inline struct kymo_ring_ctl *ring_of(u32 cpu)
 {
-    return bpf_map_lookup_elem(&ring_ctl, &cpu);
+    return cpu < KYMO_CPUS_MAX ? &ring_ctl[cpu] : 0;
+}
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define RING_BYTES ((u64)ring_slices << KYMO_SLICE_BITS)
+
+static __always_inline u64 ring_used(struct kymo_ring_ctl *c)
+{
+    return c->head - *(volatile u64 *)&c->tail;
+}
+
+/* Where the head points to: KYMO_SLACK_BYTES lie behind it, and are free if the ring has room. */
+static __always_inline void *ring_head(struct kymo_ring_ctl *c, u32 cpu)
+{
+    const u64 head = c->head;
+    const u32 key = cpu * ring_slices + ((u32)(head >> KYMO_SLICE_BITS) & (ring_slices - 1));
+    struct slice *s = bpf_map_lookup_elem(&ring_data, &key);
+    u32 at = (u32)head & (KYMO_SLICE_BYTES - 8);
+
+    if (!s)
+        return 0;
+    asm volatile("" : "+r"(at)); /* or it is added before s is known to be there */
+    return s->bytes + (at & (KYMO_SLICE_BYTES - 8));
 }
 
 /* Where the next record goes: at least KYMO_SLACK_BYTES of room, or NULL when the ring is full. */
 static __always_inline void *ring_room(struct kymo_ring_ctl *c, u32 cpu)
 {
-    const u64 head = c->head;
-    const u64 size = (u64)ring_slices << KYMO_SLICE_BITS;
-    const u32 key = cpu * ring_slices + ((u32)(head >> KYMO_SLICE_BITS) & (ring_slices - 1));
-    struct slice *s;
+    return ring_used(c) > RING_BYTES - KYMO_SLACK_BYTES ? 0 : ring_head(c, cpu);
+}
 
-    if (head - *(volatile u64 *)&c->tail > size - KYMO_SLACK_BYTES)
-        return 0;
-    s = bpf_map_lookup_elem(&ring_data, &key);
-    if (!s)
-        return 0;
-    return s->bytes + ((u32)head & (KYMO_SLICE_BYTES - 8));
+/*
+ * A ring that fills is shared: beyond half, each cgroup (each process, where none are used) gets an eighth
+ * of the ring until the recorder has taken half a ring more. So a flood drops its own calls, and
+ * its neighbours keep theirs.
+ */
+struct quota {
+    u64 epoch, bytes;
+};
+#define QUOTA_CLASSES 256u
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, QUOTA_CLASSES);
+    __type(key, u32);
+    __type(value, struct quota);
+} quotas SEC(".maps");
+
+static __noinline bool over_quota(u64 epoch, u64 limit)
+{
+    struct task_struct *t = (struct task_struct *)bpf_get_current_task();
+    u64 id = cgroup_id_of(t);
+    struct quota *q;
+    u32 class;
+
+    if (id == CGROUP_ROOT_ID)
+        id = bpf_get_current_pid_tgid() >> 32 << 32;
+    class = (u32)(id * 0x9e3779b97f4a7c15ull >> 56) & (QUOTA_CLASSES - 1);
+    q = bpf_map_lookup_elem(&quotas, &class);
+    if (!q)
+        return false;
+    if (q->epoch != epoch) {
+        q->epoch = epoch;
+        q->bytes = 0;
+    }
+    if (q->bytes > limit)
+        return true;
+    q->bytes += 64; /* about a record */
+    return false;
+}
+
+/* Room for a call; NULL when it is dropped, and counted why. */
+static __always_inline void *ring_room_for_call(struct kymo_ring_ctl *c, u32 cpu)
+{
+    void *room;
+
+    if (unlikely(ring_used(c) > RING_BYTES / 2)) {
+        if (over_quota(c->tail / (RING_BYTES / 2), RING_BYTES / 8)) {
+            c->dropped_quota++;
+            return 0;
+        }
+        room = ring_room(c, cpu);
+    } else {
+        room = ring_head(c, cpu);
+    }
+    if (unlikely(!room))
+        c->dropped_ring++;
+    return room;
 }
 
 static __always_inline void ring_commit(struct kymo_ring_ctl *c, u32 bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
- * syscall.bpf.c: one record a system call, written at its exit.
+ * syscall.bpf.c: one record a system call, written at its exit; or one count more.
  *
  * Entry stores a time stamp in the thread's slot and nothing else; exit takes it, reads the
  * arguments from the registers that were saved at entry, and writes the record. Entries and exits
@@ -11,7 +11,7 @@
  *   exit, exit_group, rt_sigreturn                   never exit (usefully): row made at entry
  *   successful exec                                  registers belong to the new image: no arguments
  */
-#include "bpf/ring.bpf.h"
+#include "bpf/cells.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -25,21 +25,51 @@ const volatile __u32 call_info_unknown;
 /* From schema.h, which BPF does not include. */
 enum { CALL_AT_ENTRY = 1, CALL_CHILD = 2, CALL_UNREAD = 8, CALL_EXECED = 32, CALL_COMPAT = 64 };
 
+/*
+ * What is read of a task and of its registers, in two ways: through pointers that the kernel's own type
+ * information makes safe to follow, and, where a program has none such, by copies.
+ */
+#if defined(__TARGET_ARCH_x86)
+#define COMPAT_WORD thread_info.status
+#define COMPAT_MASK 2u /* TS_COMPAT */
+#define CALL_NUMBER orig_ax
+#else
+#define COMPAT_WORD thread_info.flags
+#define COMPAT_MASK (1ul << 22) /* TIF_32BIT */
+#define CALL_NUMBER syscallno
+#endif
+
 static __always_inline bool is_compat(struct task_struct *t)
 {
-#if defined(__TARGET_ARCH_x86)
-    return t->thread_info.status & 2; /* TS_COMPAT */
-#else
-    return t->thread_info.flags & (1ul << 22); /* TIF_32BIT */
-#endif
+    return BPF_CORE_READ(t, COMPAT_WORD) & COMPAT_MASK;
 }
 
 static __always_inline u32 call_number(struct pt_regs *regs)
 {
+    return (u32)BPF_CORE_READ(regs, CALL_NUMBER);
+}
+
+/* The first n arguments, and perhaps more, of a native call. */
+static __always_inline void call_args_direct(struct pt_regs *regs, u32 n, u64 arg[6])
+{
 #if defined(__TARGET_ARCH_x86)
-    return (u32)regs->orig_ax;
+    arg[0] = regs->di;
+    arg[1] = regs->si;
+    arg[2] = regs->dx;
+    if (n <= 3)
+        return;
+    arg[3] = regs->r10;
+    arg[4] = regs->r8;
+    arg[5] = regs->r9;
 #else
-    return (u32)regs->syscallno;
+    arg[0] = regs->orig_x0; /* x0 holds the result by now */
+    arg[1] = regs->regs[1];
+    arg[2] = regs->regs[2];
+    if (n <= 3)
+        return;
+    arg[3] = regs->regs[3];
+    arg[4] = regs->regs[4];
+    arg[5] = regs->regs[5];
 #endif
 }
 
@@ -47,65 +77,107 @@ static __always_inline void call_args(struct pt_regs *regs, bool compat, u64 arg
 {
 #if defined(__TARGET_ARCH_x86)
     if (compat) {
-        arg[0] = (u32)regs->bx;
-        arg[1] = (u32)regs->cx;
-        arg[2] = (u32)regs->dx;
-        arg[3] = (u32)regs->si;
-        arg[4] = (u32)regs->di;
-        arg[5] = (u32)regs->bp;
+        arg[0] = (u32)BPF_CORE_READ(regs, bx);
+        arg[1] = (u32)BPF_CORE_READ(regs, cx);
+        arg[2] = (u32)BPF_CORE_READ(regs, dx);
+        arg[3] = (u32)BPF_CORE_READ(regs, si);
+        arg[4] = (u32)BPF_CORE_READ(regs, di);
+        arg[5] = (u32)BPF_CORE_READ(regs, bp);
         return;
     }
-    arg[0] = regs->di;
-    arg[1] = regs->si;
-    arg[2] = regs->dx;
-    arg[3] = regs->r10;
-    arg[4] = regs->r8;
-    arg[5] = regs->r9;
+    arg[0] = BPF_CORE_READ(regs, di);
+    arg[1] = BPF_CORE_READ(regs, si);
+    arg[2] = BPF_CORE_READ(regs, dx);
+    arg[3] = BPF_CORE_READ(regs, r10);
+    arg[4] = BPF_CORE_READ(regs, r8);
+    arg[5] = BPF_CORE_READ(regs, r9);
 #else
     const u64 mask = compat ? 0xffffffffu : ~0ull;
-    arg[0] = regs->orig_x0 & mask; /* x0 holds the result by now */
-    arg[1] = regs->regs[1] & mask;
-    arg[2] = regs->regs[2] & mask;
-    arg[3] = regs->regs[3] & mask;
-    arg[4] = regs->regs[4] & mask;
-    arg[5] = regs->regs[5] & mask;
+    arg[0] = BPF_CORE_READ(regs, orig_x0) & mask;
+    arg[1] = BPF_CORE_READ(regs, regs[1]) & mask;
+    arg[2] = BPF_CORE_READ(regs, regs[2]) & mask;
+    arg[3] = BPF_CORE_READ(regs, regs[3]) & mask;
+    arg[4] = BPF_CORE_READ(regs, regs[4]) & mask;
+    arg[5] = BPF_CORE_READ(regs, regs[5]) & mask;
 #endif
+}
+
+/* Is this number a call that does not return, in the native table, or in the 32-bit one? */
+static __always_inline bool is_last(u32 nr)
+{
+#if defined(__TARGET_ARCH_x86)
+    return nr == 60 || nr == 231 || nr == 15; /* exit, exit_group, rt_sigreturn */
+#else
+    return nr == 93 || nr == 94 || nr == 139;
+#endif
+}
+
+static __always_inline bool is_last_compat(u32 nr)
+{
+#if defined(__TARGET_ARCH_x86)
+    return nr == 1 || nr == 252 || nr == 173 || nr == 119; /* and sigreturn */
+#else
+    return nr == 1 || nr == 248 || nr == 173 || nr == 119;
+#endif
+}
+
+/* Within the table, said so that the verifier believes it. */
+static __always_inline u32 within_table(u32 nr)
+{
+    asm volatile("" : "+r"(nr));
+    return nr & (KYMO_CALLS_MAX - 1);
 }
 
 static __always_inline u32 info_of(u32 nr, bool compat)
 {
     if (nr >= KYMO_CALLS_MAX)
         return call_info_unknown;
-    return call_info[compat ? 1 : 0][nr];
+    return call_info[compat ? 1 : 0][within_table(nr)];
 }
 
-enum choice { LEFT_OUT, CHOSEN, NO_ROOM };
+/* The number that a process's cells are found by: its leader's, or a fresh one. */
+static __always_inline u32 entity_of(struct kymo_slot *s, const struct kymo_event_task *e,
+                                     struct kymo_ring_ctl *c, u32 cpu)
+{
+    struct kymo_slot *leader = e->pid == e->head.tid ? 0 : slot_of(e->pid);
+    const u32 current = KYMO_SLOT_COUNTED | KYMO_SLOT_FULL;
+
+    if (leader && leader->entity && (leader->choice & current) &&
+        (leader->choice & ~(KYMO_GENERATION - 1)) == c->generation)
+        return leader->entity;
+    c->entities++;
+    return cpu << 20 | ((u32)c->entities & 0xfffff);
+}
 
 /*
  * The slow path, once a task: judge it by the filters, and if it is chosen write its TASK record.
- * Without room for that the call is lost too, because nobody could say whose it is; the next one
- * tries again.
+ * Returns how it is recorded; 0 without room for the record: then the call is lost too, because
+ * nobody could say whose it is; the next one tries again.
  */
-static __noinline enum choice announce(struct kymo_slot *s, u32 cpu)
+static __noinline u32 announce(struct kymo_slot *s, u32 cpu)
 {
     struct task_struct *t = (struct task_struct *)bpf_get_current_task();
-    const u64 now = generation_now();
     struct kymo_ring_ctl *c = ring_of(cpu);
     struct kymo_event_task e = {};
     struct kymo_event_task *to;
+    u32 choice, kept;
 
-    if (!c)
-        return LEFT_OUT;
+    if (!c || !s)
+        return KYMO_SLOT_REJECTED;
+    kept = c->generation | (s->choice & KYMO_SLOT_KEPT);
     task_fill(&e, t);
-    if (!task_chosen(&e, t, s->state)) {
-        s->state = now | (s->state & KYMO_SLOT_MEMBER) | KYMO_SLOT_REJECTED;
-        return LEFT_OUT;
+    choice = task_judge(&e, t, s->choice);
+    if (choice == KYMO_SLOT_REJECTED) {
+        s->choice = kept | choice;
+        return choice;
     }
     if (c->busy)
-        return NO_ROOM;
+        return 0;
     c->busy = 1;
     to = ring_room(c, cpu);
     if (to) {
+        e.entity = entity_of(s, &e, c, cpu);
+        e.choice = choice;
         e.head.bytes = sizeof(e);
         e.head.kind = KYMO_EVENT_TASK;
         e.head.n_args = 0;
@@ -113,40 +185,11 @@ static __noinline enum choice announce(struct kymo_slot *s, u32 cpu)
         *to = e;
         c->tasks++;
         ring_commit(c, sizeof(e));
-        s->state = now | (s->state & KYMO_SLOT_MEMBER) | KYMO_SLOT_ANNOUNCED;
+        s->entity = e.entity;
+        s->choice = kept | choice;
     }
     c->busy = 0;
-    return to ? CHOSEN : NO_ROOM;
-}
-
-static __always_inline enum choice choose(struct kymo_slot *s, u32 cpu)
-{
-    const u64 state = s->state & ~(u64)KYMO_SLOT_MEMBER;
-    const u64 now = generation_now();
-    if (state == (now | KYMO_SLOT_ANNOUNCED))
-        return CHOSEN;
-    if (state == (now | KYMO_SLOT_REJECTED))
-        return LEFT_OUT;
-    return announce(s, cpu);
-}
-
-/* Is this call to be recorded? If not, it is counted under its reason. */
-static __always_inline bool wanted(struct kymo_ring_ctl *c, struct kymo_slot *s, u32 cpu,
-                                   u32 info)
-{
-    enum choice choice = LEFT_OUT;
-
-    if (info & KYMO_INFO_WANTED)
-        choice = choose(s, cpu);
-    if (choice == CHOSEN)
-        return true;
-    if (choice == LEFT_OUT)
-        c->filtered++;
-    else if (c->busy)
-        c->dropped_nested++;
-    else
-        c->dropped_ring++;
-    return false;
+    return to ? choice : 0;
 }
 
 /* Append the strings that the call's arguments point at; returns the record's length. */
@@ -203,126 +246,232 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
     return at;
 }
 
-struct call {
-    u64 dur_ns;
-    s64 ret;
-    u32 nr;
-    u32 info;
-    u32 tid;
-    u8 flags;
-};
-
+/* One row. A plain call is native, and its registers can be read directly. */
 static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
-                                   bool compat, u64 now, const struct call *call)
+                                   bool plain, u64 now, const struct call *call)
 {
+    const u32 n_args = KYMO_INFO_N_ARGS(call->info);
+    u32 bytes = KYMO_EVENT_CALL_FIXED + 8 * n_args;
     struct kymo_event_call *e;
-    u32 info = call->info, bytes;
+    u64 *word;
 
-    if (c->busy) {
+    if (unlikely(c->busy)) {
         c->dropped_nested++;
         return;
     }
     c->busy = 1;
-    e = ring_room(c, cpu);
-    if (!e) {
-        c->dropped_ring++;
+    e = ring_room_for_call(c, cpu);
+    if (unlikely(!e)) {
         c->busy = 0;
         return;
     }
-    if (call->flags & CALL_EXECED)
-        info &= ~(7u | KYMO_INFO_STRINGS);
-    e->head.kind = KYMO_EVENT_CALL;
-    e->head.n_args = KYMO_INFO_N_ARGS(info);
-    e->head.tid = call->tid;
-    e->head.ts_ns = now;
-    e->dur_ns = call->dur_ns;
-    e->ret = call->ret;
-    e->nr = call->nr < NR_NONE ? call->nr : NR_NONE;
-    e->flags = call->flags | (compat ? CALL_COMPAT : 0);
-    e->has_addr = 0;
-    e->path_bytes = 0;
-    e->path2_bytes = 0;
-    call_args(regs, compat, e->arg);
-    bytes = KYMO_EVENT_CALL_FIXED + 8 * KYMO_INFO_N_ARGS(info);
-    if (info & KYMO_INFO_STRINGS) {
-        bytes = put_strings(e, info);
+    /* Word by word, as event.h draws them: the compiler would store byte by byte. */
+    word = (u64 *)e;
+    word[0] = bytes | KYMO_EVENT_CALL << 16 | n_args << 24 | (u64)call->tid << 32;
+    word[1] = now;
+    word[2] = call->dur_ns;
+    word[3] = call->ret;
+    word[4] = call->nr | (u32)call->flags << 16;
+    if (plain)
+        call_args_direct(regs, n_args, e->arg);
+    else
+        call_args(regs, call->flags & CALL_COMPAT, e->arg);
+    if (call->info & KYMO_INFO_STRINGS) {
+        bytes = put_strings(e, call->info);
+        e->head.bytes = bytes;
         if (e->flags & CALL_UNREAD)
             c->unread++;
     }
-    e->head.bytes = bytes;
     c->stored++;
     ring_commit(c, bytes);
     c->busy = 0;
 }
 
+/* Any call: its task may be new, left out or counted, and the call itself odd. */
+static __always_inline void take(struct pt_regs *regs, struct kymo_ring_ctl *c,
+                                 struct kymo_slot *s, u32 cpu, bool compat, struct call *call)
+{
+    u32 choice = s->choice & ~(u32)KYMO_SLOT_KEPT;
+
+    if (!(call->info & KYMO_INFO_WANTED)) {
+        c->filtered++;
+        return;
+    }
+    if ((choice & ~(KYMO_GENERATION - 1)) != c->generation || choice == c->generation)
+        choice = announce(s, cpu);
+    else
+        choice &= KYMO_GENERATION - 1;
+    if (choice == KYMO_SLOT_REJECTED) {
+        c->filtered++;
+    } else if (!choice) {
+        if (c->busy)
+            c->dropped_nested++;
+        else
+            c->dropped_ring++;
+    } else if (choice == KYMO_SLOT_FULL && c->ceiling >= KYMO_LEVEL_FULL) {
+        const u64 now = bpf_ktime_get_ns();
+        if (s->entered_ns)
+            call->dur_ns = now - s->entered_ns;
+        record(regs, c, cpu, false, now, call);
+    } else if (c->ceiling <= KYMO_LEVEL_SAMPLED && !one_in(c, KYMO_SAMPLE_EVERY)) {
+        c->sampled++;
+    } else {
+        if (s->entered_ns)
+            call->dur_ns = bpf_ktime_get_ns() - s->entered_ns;
+        count(c, cpu, s->entity, compat, call);
+    }
+    s->entered_ns = 0;
+}
+
+/* A call that does not return: its row is made now. */
+static __noinline bool taken_at_entry(struct pt_regs *regs, u32 nr, u32 cpu)
+{
+    struct call call = {.dur_ns = KYMO_DUR_UNKNOWN,
+                        .nr = nr,
+                        .tid = (u32)bpf_get_current_pid_tgid(),
+                        .flags = CALL_AT_ENTRY};
+    const bool compat = is_compat((struct task_struct *)bpf_get_current_task());
+    struct kymo_ring_ctl *c = ring_of(cpu);
+    struct kymo_slot *s = slot_of(call.tid);
+
+    call.info = info_of(nr, compat);
+    if (!c || !(call.info & KYMO_INFO_AT_ENTRY))
+        return false;
+    c->seen++;
+    if (!s) {
+        c->filtered++;
+        return true;
+    }
+    s->entered_ns = 0;
+    if (compat)
+        call.flags |= CALL_COMPAT;
+    take(regs, c, s, cpu, compat, &call);
+    return true;
+}
+
+static __always_inline void enter(struct pt_regs *regs, u32 nr)
+{
+    const u32 cpu = bpf_get_smp_processor_id();
+    struct kymo_ring_ctl *c = ring_of(cpu);
+    struct kymo_slot *s;
+    bool timed;
+
+    if (!c)
+        return;
+    if (unlikely(c->ceiling == KYMO_LEVEL_OFF))
+        return;
+    /* Two clock reads are most of what we cost: who only counts takes them of some calls. */
+    timed = likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
+    if (!timed && !is_last(nr) && !is_last_compat(nr))
+        return;
+    s = slot_of((u32)bpf_get_current_pid_tgid());
+    if (!s)
+        return;
+    if (unlikely(is_last(nr) || ((s->choice & KYMO_SLOT_COMPAT) && is_last_compat(nr))) &&
+        taken_at_entry(regs, nr, cpu))
+        return;
+    if (!timed || (whom.counts && (s->choice & KYMO_SLOT_COUNTED) &&
+                   c->ceiling == KYMO_LEVEL_FULL && !one_in(c, KYMO_TIME_EVERY)))
+        return;
+    s->entered_ns = bpf_ktime_get_ns();
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 {
-    const u32 tid = (u32)bpf_get_current_pid_tgid();
-    struct kymo_slot *s = slot_of(tid);
-    struct task_struct *t = bpf_get_current_task_btf();
-    struct call call = {
-        .dur_ns = KYMO_DUR_UNKNOWN, .nr = (u32)id, .tid = tid, .flags = CALL_AT_ENTRY};
-    struct kymo_ring_ctl *c;
-    bool compat;
-    u32 cpu;
-
-    if (!s)
-        return 0;
-    compat = is_compat(t);
-    call.info = info_of((u32)id, compat);
-    if (!(call.info & KYMO_INFO_AT_ENTRY)) {
-        s->entered_ns = bpf_ktime_get_ns();
-        return 0;
-    }
-    s->entered_ns = 0;
-    cpu = bpf_get_smp_processor_id();
-    c = ring_of(cpu);
-    if (!c)
-        return 0;
-    c->seen++;
-    if (!wanted(c, s, cpu, call.info))
-        return 0;
-    record(regs, c, cpu, compat, bpf_ktime_get_ns(), &call);
+    enter(regs, (u32)id);
     return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+/* The exit of a call that is not plain; the odd cases are told apart here. */
+static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
 {
-    const u64 now = bpf_ktime_get_ns();
-    const u32 tid = (u32)bpf_get_current_pid_tgid();
-    const u32 cpu = bpf_get_smp_processor_id();
-    struct task_struct *t = bpf_get_current_task_btf();
+    struct call call = {.dur_ns = KYMO_DUR_UNKNOWN,
+                        .ret = ret,
+                        .tid = (u32)bpf_get_current_pid_tgid(),
+                        .nr = call_number(regs)};
     struct kymo_ring_ctl *c = ring_of(cpu);
-    struct kymo_slot *s = slot_of(tid);
-    struct call call = {.ret = ret, .tid = tid};
-    bool compat;
-    u64 entered;
+    struct kymo_slot *s = slot_of(call.tid);
+    const bool compat = is_compat((struct task_struct *)bpf_get_current_task());
 
-    if (!c)
-        return 0;
-    call.nr = call_number(regs);
-    if (call.nr == ~0u) /* rt_sigreturn: its row was made at entry */
-        return 0;
+    if (!c || c->ceiling == KYMO_LEVEL_OFF || call.nr == ~0u)
+        return; /* the row of an rt_sigreturn was made at entry */
     c->seen++;
     if (!s) {
         c->filtered++; /* pid_max was raised after the start: no slot for this thread */
-        return 0;
+        return;
     }
-    entered = s->entered_ns;
-    s->entered_ns = 0;
-    compat = is_compat(t);
     call.info = info_of(call.nr, compat);
-    if ((call.info & KYMO_INFO_CREDS) && !ret)
-        s->state &= KYMO_SLOT_MEMBER; /* another user: describe and judge the thread again */
-    if (!wanted(c, s, cpu, call.info))
-        return 0;
-    call.dur_ns = entered ? now - entered : KYMO_DUR_UNKNOWN;
-    if (!entered && !ret && (call.info & KYMO_INFO_FORKS))
-        call.flags = CALL_CHILD;
-    if (!ret && (call.info & KYMO_INFO_EXECS))
-        call.flags = CALL_EXECED;
-    record(regs, c, cpu, compat, now, &call);
+    if (call.nr > NR_NONE)
+        call.nr = NR_NONE;
+    if (compat) {
+        call.flags = CALL_COMPAT;
+        s->choice |= KYMO_SLOT_COMPAT;
+    }
+    if (!ret && (call.info & KYMO_INFO_FORKS) && !s->entered_ns)
+        call.flags |= CALL_CHILD;
+    if (!ret && (call.info & KYMO_INFO_CREDS))
+        s->choice &= KYMO_SLOT_KEPT; /* another user: describe and judge the thread again */
+    if (!ret && (call.info & KYMO_INFO_EXECS)) {
+        call.flags |= CALL_EXECED;
+        call.info &= ~(7u | KYMO_INFO_STRINGS);
+    }
+    take(regs, c, s, cpu, compat, &call);
+}
+
+/* Calls of tasks that are known and recorded in full, entered while we looked, native, and of no odd
+ * kind are plain. Nearly all are, so their way is short. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+{
+    struct task_struct *t = bpf_get_current_task_btf();
+    const u32 odd = KYMO_INFO_FORKS | KYMO_INFO_EXECS | KYMO_INFO_CREDS;
+    const u32 cpu = bpf_get_smp_processor_id();
+    struct kymo_ring_ctl *c = ring_of(cpu);
+    struct call call = {.ret = ret, .tid = t->pid, .nr = (u32)regs->CALL_NUMBER};
+    struct kymo_slot *s = slot_of(call.tid);
+    u64 now, entered;
+
+    if (!c || !s || call.nr >= KYMO_CALLS_MAX || (t->COMPAT_WORD & COMPAT_MASK))
+        goto otherwise;
+    entered = s->entered_ns;
+    call.info = call_info[0][within_table(call.nr)];
+    if ((call.info & (odd | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED || !entered ||
+        (s->choice & ~(u32)KYMO_SLOT_KEPT) != (c->generation | KYMO_SLOT_FULL) ||
+        c->ceiling != KYMO_LEVEL_FULL)
+        goto otherwise;
+    c->seen++;
+    now = bpf_ktime_get_ns();
+    s->entered_ns = 0;
+    call.dur_ns = now - entered;
+    record(regs, c, cpu, true, now, &call);
+    return 0;
+otherwise:
+    exit_otherwise(regs, cpu, ret);
+    return 0;
+}
+
+/* The same for kernels whose type information comes from a file: none of their pointers can be followed. */
+SEC("raw_tp/sys_enter")
+int sys_enter_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+    enter((struct pt_regs *)ctx->args[0], (u32)ctx->args[1]);
+    return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int sys_exit_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+    exit_otherwise((struct pt_regs *)ctx->args[0], bpf_get_smp_processor_id(),
+                   (long)ctx->args[1]);
+    return 0;
+}
+
+/* Moves are rare and may take many threads along: let every task be judged again. */
+SEC("raw_tp/cgroup_attach_task")
+int cgroup_moved(void *ctx)
+{
+    for (u32 cpu = 0; cpu < KYMO_CPUS_MAX; cpu++)
+        __sync_fetch_and_add(&ring_ctl[cpu].generation, KYMO_GENERATION);
     return 0;
 }

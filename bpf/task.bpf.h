@@ -27,7 +27,6 @@ struct {
     __type(value, struct kymo_slot);
 } slots SEC(".maps");
 
-/* Its generation is bumped when tasks move between cgroups: every slot's answer is stale then. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
@@ -40,12 +39,6 @@ static __always_inline struct kymo_live *live_now(void)
 {
     const u32 zero = 0;
     return bpf_map_lookup_elem(&live, &zero);
-}
-
-static __always_inline u64 generation_now(void)
-{
-    const struct kymo_live *l = live_now();
-    return l ? *(volatile const u64 *)&l->generation << 8 : 0;
 }
 
 static __always_inline struct kymo_slot *slot_of(u32 tid)
@@ -85,78 +78,122 @@ static u64 cgroup_id_of(struct task_struct *t)
     return css ? BPF_CORE_READ(css, cgroup, kn, id) : v2;
 }
 
-__noinline bool cgroup_listed(u64 id, bool v1)
+/* 1 when equal, else 0, without a branch: the verifier would follow both sides of each. */
+static __always_inline u64 same(u64 a, u64 b)
 {
-    const struct kymo_live *l = live_now();
+    u64 x = a ^ b;
 
-    if (!l || !id)
-        return false;
-    for (u32 i = 0; i < KYMO_CGROUPS_MAX; i++)
-        if ((v1 ? l->cgroup_v1[i] : l->cgroup_v2[i]) == id)
-            return true;
-    return false;
+    asm volatile("" : "+r"(x));
+    return ((x | -x) >> 63) ^ 1;
 }
 
-/* This recorder's own processes, and those of the others. */
-__noinline bool skipped(u32 pid)
+static __always_inline u64 less(u64 a, u64 b)
 {
-    const struct kymo_live *l = live_now();
-
-    if (!l)
-        return true;
-    for (u32 i = 0; i < KYMO_SKIP_MAX; i++)
-        if (l->skip[i] == pid)
-            return pid != 0;
-    return false;
+    asm volatile("" : "+r"(a), "+r"(b));
+    return ((~a & b) | ((~a | b) & (a - b))) >> 63;
 }
 
-/* Is the task in a chosen cgroup or below one? Walks both hierarchies upwards. */
-static bool cgroup_chosen(struct task_struct *t)
+/*
+ * Is the task at this address in this cgroup or below it? Walks both hierarchies upwards; past the root it
+ * reads zeroes, which are no cgroup's id. Not static: the verifier looks once, and not for each caller.
+ */
+__noinline u64 cgroup_below(u64 task, u64 id)
 {
-    struct css_set *set = BPF_CORE_READ(t, cgroups);
+    struct css_set *set = BPF_CORE_READ((struct task_struct *)task, cgroups);
     struct cgroup_subsys_state *css = v1_css_of(set);
     struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
     struct cgroup_subsys_state *dfl = (void *)cgroup; /* a cgroup begins with its own css */
+    u64 found = 0;
 
-    for (int i = 0; i < CGROUP_DEPTH_MAX && dfl; i++) {
-        if (cgroup_listed(BPF_CORE_READ(dfl, cgroup, kn, id), false))
-            return true;
+    for (int i = 0; i < CGROUP_DEPTH_MAX; i++) {
+        found |= same(BPF_CORE_READ(dfl, cgroup, kn, id), id);
+        found |= same(BPF_CORE_READ(css, cgroup, kn, id), id);
         dfl = BPF_CORE_READ(dfl, parent);
-    }
-    for (int i = 0; i < CGROUP_DEPTH_MAX && css; i++) {
-        if (cgroup_listed(BPF_CORE_READ(css, cgroup, kn, id), true))
-            return true;
         css = BPF_CORE_READ(css, parent);
     }
-    return false;
+    return found;
 }
 
-static bool comm_chosen(const char comm[KYMO_COMM_BYTES])
+/* The same for those that were found by name, which may come and go. */
+__noinline u64 cgroup_followed(u64 task)
 {
-    for (u32 i = 0; i < KYMO_LIST_MAX && i < whom.n_comms; i++) {
-        bool same = true;
-        for (u32 j = 0; j < KYMO_COMM_BYTES; j++) {
-            if (j >= whom.comm_bytes[i])
-                break;
-            if (comm[j] != whom.comm[i][j]) {
-                same = false;
-                break;
-            }
-            if (!comm[j])
-                break;
-        }
-        if (same)
-            return true;
+    struct css_set *set = BPF_CORE_READ((struct task_struct *)task, cgroups);
+    struct cgroup_subsys_state *css = v1_css_of(set);
+    struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+    struct cgroup_subsys_state *dfl = (void *)cgroup;
+    const struct kymo_live *l = live_now();
+    u64 found = 0;
+
+    if (!l)
+        return 0;
+    for (int i = 0; i < CGROUP_DEPTH_MAX; i++) {
+        const u64 v2 = BPF_CORE_READ(dfl, cgroup, kn, id),
+                  v1 = BPF_CORE_READ(css, cgroup, kn, id);
+        const u64 is_v2 = same(v2, 0) ^ 1, is_v1 = same(v1, 0) ^ 1;
+        for (u32 j = 0; j < KYMO_CGROUPS_MAX; j++)
+            found |= (is_v2 & same(l->cgroup_v2[j], v2)) | (is_v1 & same(l->cgroup_v1[j], v1));
+        dfl = BPF_CORE_READ(dfl, parent);
+        css = BPF_CORE_READ(css, parent);
     }
-    return false;
+    return found;
 }
 
-static bool uid_chosen(u32 uid)
+static __always_inline u64 rule_number(const struct kymo_event_task *e, u8 field)
 {
-    for (u32 i = 0; i < KYMO_LIST_MAX && i < whom.n_uids; i++)
-        if (whom.uid[i] == uid)
-            return true;
-    return false;
+    switch (field) {
+    case KYMO_RULE_PID:
+        return e->pid;
+    case KYMO_RULE_TID:
+        return e->head.tid;
+    case KYMO_RULE_PPID:
+        return e->ppid;
+    case KYMO_RULE_UID:
+        return e->uid;
+    default:
+        return e->gid;
+    }
+}
+
+static __always_inline u64 rule_test(const volatile struct kymo_rule_step *r,
+                                     const struct kymo_event_task *e, struct task_struct *t)
+{
+    const u64 *comm = (const u64 *)(const void *)e->comm;
+    u64 task;
+
+    if (r->field == KYMO_RULE_COMM)
+        return same(comm[0] & r->mask[0], r->value[0]) &
+               same(comm[1] & r->mask[1], r->value[1]);
+    if (r->field == KYMO_RULE_CGROUP) {
+        bpf_probe_read_kernel(&task, sizeof(task), &t); /* the address as a number */
+        return cgroup_below(task, r->value[0]) & 1;
+    }
+    if (r->field == KYMO_RULE_FOLLOWED) {
+        bpf_probe_read_kernel(&task, sizeof(task), &t);
+        return cgroup_followed(task) & 1;
+    }
+    if (r->op == KYMO_RULE_LT)
+        return less(rule_number(e, r->field), r->value[0]);
+    return same(rule_number(e, r->field), r->value[0]);
+}
+
+/* The steps lie in rodata: the verifier follows the one way through them that they take. */
+static __always_inline bool rule_holds(const volatile struct kymo_rule *rule,
+                                       const struct kymo_event_task *e, struct task_struct *t)
+{
+    u64 stack = 1; /* bit 0 is its top */
+
+    for (u32 i = 0; i < KYMO_RULE_STEPS_MAX && i < rule->n; i++) {
+        const volatile struct kymo_rule_step *r = &rule->step[i];
+        if (r->kind == KYMO_RULE_TEST)
+            stack = stack << 1 | rule_test(r, e, t);
+        else if (r->kind == KYMO_RULE_NOT)
+            stack ^= 1;
+        else if (r->kind == KYMO_RULE_AND)
+            stack = stack >> 2 << 1 | (stack & stack >> 1 & 1);
+        else
+            stack = stack >> 2 << 1 | ((stack | stack >> 1) & 1);
+    }
+    return stack & 1;
 }
 
 static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *t)
@@ -175,19 +212,31 @@ static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *
     BPF_CORE_READ_STR_INTO(&e->comm, t, comm);
 }
 
-/* Does any filter leave this task out? e is filled; state holds the slot's flags. */
-static __noinline bool task_chosen(const struct kymo_event_task *e, struct task_struct *t,
-                                   u64 state)
+/* This recorder's own processes, and those of the others. Not static: see cgroup_below. */
+__noinline u64 skipped(u32 pid)
 {
-    if (skipped(e->pid))
-        return false;
-    if (whom.tree && !(state & KYMO_SLOT_MEMBER))
-        return false;
-    if (whom.n_uids && !uid_chosen(e->uid))
-        return false;
-    if (whom.n_comms && !comm_chosen(e->comm))
-        return false;
-    return !whom.n_cgroups || cgroup_chosen(t);
+    const struct kymo_live *l = live_now();
+    u64 found = 0;
+
+    if (!l)
+        return 1;
+    for (u32 i = 0; i < KYMO_SKIP_MAX; i++)
+        found |= same(l->skip[i], pid);
+    return pid ? found : 0;
+}
+
+/* How a task is recorded: KYMO_SLOT_FULL, _COUNTED or _REJECTED. e is filled; choice are its slot's
+ * flags. */
+static __noinline u32 task_judge(const struct kymo_event_task *e, struct task_struct *t,
+                                 u32 choice)
+{
+    if ((skipped(e->pid) & 1) || (whom.tree && !(choice & KYMO_SLOT_MEMBER)))
+        return KYMO_SLOT_REJECTED;
+    if (!rule_holds(&whom.chosen, e, t))
+        return KYMO_SLOT_REJECTED;
+    if (!whom.counts || (whom.full.n && rule_holds(&whom.full, e, t)))
+        return KYMO_SLOT_FULL;
+    return KYMO_SLOT_COUNTED;
 }
 
 #endif

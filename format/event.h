@@ -81,6 +81,8 @@ struct kymo_event_task {
     KYMO_U64 cgroup_id;
     KYMO_U32 uid, gid;
     char comm[KYMO_COMM_BYTES];
+    KYMO_U32 entity; /* of this process in the cells that count its calls; 0: none */
+    KYMO_U32 choice; /* KYMO_SLOT_FULL or KYMO_SLOT_COUNTED */
 };
 
 /* fork, exec, exit: on the process ring. exe and argv are used by exec alone, and only so many
@@ -91,34 +93,82 @@ struct kymo_event_process {
     KYMO_U16 exe_bytes, argv_bytes;
     char text[KYMO_EXE_MAX + KYMO_ARGV_MAX]; /* exe, then argv with its NULs */
 };
-#define KYMO_EVENT_PROCESS_FIXED 80u
+#define KYMO_EVENT_PROCESS_FIXED 88u
 
 /* One per CPU, mapped by both sides. The producer owns the first part, the consumer the second;
- * they lie 128 bytes apart so that neither slows the other. */
+ * they lie 128 bytes apart so that neither slows the other. What every call touches fits the first
+ * cache line. */
 struct kymo_ring_ctl {
     KYMO_U64 head; /* bytes ever produced */
     KYMO_U64 busy; /* a producer is inside: a nested one must drop */
-    KYMO_U64 seen; /* calls that reached the program: stored + filtered + dropped */
+    KYMO_U64
+    seen; /* calls that reached the program: stored + filtered + aggregated + sampled + dropped */
     KYMO_U64 stored;
+    KYMO_U64 aggregated; /* counted in a cell */
+    KYMO_U32
+    generation; /* << 8; bumped when tasks move between cgroups: all answers are stale then */
+    KYMO_U32 ceiling; /* KYMO_LEVEL_*, set by the recorder: nobody is recorded in more detail */
+    KYMO_U64 rng;
     KYMO_U64 filtered;
+
     KYMO_U64 dropped_ring;
     KYMO_U64 dropped_nested;
+    KYMO_U64 dropped_quota;
+    KYMO_U64 sampled;
     KYMO_U64 tasks; /* TASK records stored: they are no calls */
     KYMO_U64 unread;
-    KYMO_U64 pad0[7];
+    KYMO_U64 entities; /* numbers given to processes that this CPU announced */
+    KYMO_U64 pad0;
+
     KYMO_U64 tail; /* bytes ever consumed */
     KYMO_U64 pad1[15];
 };
 
+/* How much is recorded of a task, and of all. */
+enum {
+    KYMO_LEVEL_OFF = 0,
+    KYMO_LEVEL_SAMPLED = 1, /* one call in KYMO_SAMPLE_EVERY is counted */
+    KYMO_LEVEL_COUNTS = 2,  /* every call is counted, one in KYMO_TIME_EVERY timed */
+    KYMO_LEVEL_FULL = 3,    /* every call is a row */
+};
+#define KYMO_SAMPLE_EVERY 16u
+#define KYMO_TIME_EVERY 8u
+
 /* State of one thread, indexed by tid. */
 struct kymo_slot {
-    KYMO_U64 entered_ns; /* 0: not in a call */
-    KYMO_U64 state;      /* generation << 8 | KYMO_SLOT_* */
+    KYMO_U64 entered_ns; /* 0: not in a call, or not timed */
+    KYMO_U32 choice;     /* generation << 8 | KYMO_SLOT_* */
+    KYMO_U32 entity;
 };
 enum {
-    KYMO_SLOT_ANNOUNCED = 1, /* its TASK record was stored: record its calls */
-    KYMO_SLOT_REJECTED = 2,  /* no filter selects it */
-    KYMO_SLOT_MEMBER = 4,    /* belongs to the chosen process trees; outlives generations */
+    KYMO_SLOT_FULL = 1,     /* its TASK record was stored: each of its calls is a row */
+    KYMO_SLOT_REJECTED = 2, /* no filter selects it */
+    KYMO_SLOT_MEMBER = 4,   /* belongs to the chosen process trees; outlives generations */
+    KYMO_SLOT_COUNTED = 8,  /* its TASK record was stored: its calls are counted */
+    KYMO_SLOT_COMPAT = 16,  /* it has made 32-bit calls; outlives generations */
+    KYMO_SLOT_KEPT = 4 | 16,
+};
+
+#define KYMO_GENERATION 0x100u
+#define KYMO_CPUS_MAX 1024u
+
+/* What one process did of one call on one CPU since the capture began: level counts. The recorder
+ * reads while the kernel counts on, and tells windows apart by differences. Open addressing by key. */
+#define KYMO_CELL_ERRNOS 4u
+#define KYMO_CELL_BUCKETS 30u /* of [2^(i+7), 2^(i+8)) ns */
+#define KYMO_CELL_PROBES 8u
+#define KYMO_CELL_SPARE                                                                        \
+    2048u /* a CPU: one a call, native and 32-bit, for entities without room */
+struct kymo_cell {
+    KYMO_U64 key; /* entity << 32 | compat << 16 | nr + 1; 0: free */
+    KYMO_U64 bytes;
+    KYMO_U64 time_ns;
+    KYMO_U32 calls, errors, timed;
+    KYMO_U32 errno_other; /* errors beyond those told apart */
+    struct {
+        KYMO_U32 no, n;
+    } err[KYMO_CELL_ERRNOS];
+    KYMO_U32 lat[KYMO_CELL_BUCKETS];
 };
 
 /* What the kernel side is told of a call, packed: see kymo_call_info(). */
@@ -135,29 +185,51 @@ enum {
 #define KYMO_INFO_FORKS (1u << 18)    /* clone, clone3, fork, vfork */
 #define KYMO_INFO_EXECS (1u << 19)
 #define KYMO_INFO_CREDS (1u << 20) /* setuid and its family: the thread must be told anew */
+#define KYMO_INFO_BYTES (1u << 21) /* the result is a number of bytes */
 
-/* Whom to record; all given kinds must match, within a kind any. Lives in rodata. */
-#define KYMO_LIST_MAX 16u
+/*
+ * A question about a task, as steps over a stack of truths: tests push one, NOT, AND, OR combine.
+ * No steps: true. Lives in rodata, so that the kernel's verifier knows it by heart.
+ */
+#define KYMO_RULE_STEPS_MAX 64u
+enum { KYMO_RULE_TEST = 1, KYMO_RULE_NOT, KYMO_RULE_AND, KYMO_RULE_OR };
+enum {
+    KYMO_RULE_PID = 1,
+    KYMO_RULE_TID,
+    KYMO_RULE_PPID,
+    KYMO_RULE_UID,
+    KYMO_RULE_GID,
+    KYMO_RULE_COMM,     /* its 16 bytes under mask equal value */
+    KYMO_RULE_CGROUP,   /* in the cgroup of this id, or below it */
+    KYMO_RULE_FOLLOWED, /* in one of the cgroups that struct kymo_live lists, or below it */
+};
+enum { KYMO_RULE_EQ = 1, KYMO_RULE_LT };
+struct kymo_rule_step {
+    KYMO_U8 kind, field, op, pad[5];
+    KYMO_U64 value[2], mask[2]; /* numbers: value[0] alone */
+};
+struct kymo_rule {
+    KYMO_U32 n, pad;
+    struct kymo_rule_step step[KYMO_RULE_STEPS_MAX];
+};
+
+/* Whom to record, and in what detail. Lives in rodata. */
+#define KYMO_LIST_MAX 16u /* values of one option */
 struct kymo_whom {
-    KYMO_U32 tree; /* only members of the chosen process trees */
-    KYMO_U32 n_uids, n_comms;
-    KYMO_U32 n_cgroups; /* not 0: only members of the cgroups in struct kymo_live */
-    KYMO_U32 uid[KYMO_LIST_MAX];
-    KYMO_U32 comm_bytes
-        [KYMO_LIST_MAX]; /* so many bytes are compared: 16 with the NUL, fewer for a prefix */
-    char comm[KYMO_LIST_MAX][KYMO_COMM_BYTES];
+    KYMO_U32 tree;   /* only members of the chosen process trees */
+    KYMO_U32 counts; /* chosen tasks are counted, and only those that `full` chooses full */
+    struct kymo_rule chosen, full;
 };
 
 /* What changes while a capture runs. One, mapped by both sides; whoever changes an answer that tasks
- * were given bumps the generation afterwards. */
+ * were given bumps the generations afterwards. */
 #define KYMO_SKIP_MAX 64u
 #define KYMO_CGROUPS_MAX 32u
 struct kymo_live {
-    KYMO_U64 generation;
     KYMO_U64 cgroups_made; /* since the start: tells when to look for awaited ones */
     KYMO_U32 skip
         [KYMO_SKIP_MAX]; /* processes never recorded: this recorder's, and others; 0: free */
-    /* With whom.n_cgroups: these, or any below one, of either hierarchy, whose numbers overlap. 0: free */
+    /* Of KYMO_RULE_FOLLOWED: of either hierarchy, whose numbers overlap; 0: free */
     KYMO_U64 cgroup_v2[KYMO_CGROUPS_MAX];
     KYMO_U64 cgroup_v1[KYMO_CGROUPS_MAX];
 };
@@ -166,10 +238,12 @@ _Static_assert(sizeof(struct kymo_event_head) == 16, "head");
 _Static_assert(sizeof(struct kymo_event_call) == 88, "call");
 _Static_assert(__builtin_offsetof(struct kymo_event_call, arg) == KYMO_EVENT_CALL_FIXED,
                "call arg");
-_Static_assert(sizeof(struct kymo_event_task) == 72, "task");
+_Static_assert(sizeof(struct kymo_event_task) == 80, "task");
 _Static_assert(__builtin_offsetof(struct kymo_event_process, text) == KYMO_EVENT_PROCESS_FIXED,
                "process");
 _Static_assert(sizeof(struct kymo_ring_ctl) == 256, "ctl");
 _Static_assert(__builtin_offsetof(struct kymo_ring_ctl, tail) == 128, "ctl tail");
+_Static_assert(__builtin_offsetof(struct kymo_ring_ctl, dropped_ring) == 64, "ctl first line");
+_Static_assert(sizeof(struct kymo_cell) == 192, "cell");
 
 #endif

@@ -346,18 +346,20 @@ static void print_loss(const struct info *f)
         puts("\nloss      not recorded in this file");
         return;
     }
-    printf("\n%-12s %14s %14s %12s %12s %10s %10s\n", "source", "seen", "stored", "filtered",
-           "dropped", "late", "unread");
+    printf("\n%-12s %14s %14s %12s %12s %12s %10s %10s\n", "source", "seen", "stored",
+           "counted", "filtered", "dropped", "late", "unread");
     for (size_t i = 0; i < f->n_sources; i++) {
         const struct source *s = &f->source[i];
         char name[64];
         (void)snprintf(name, sizeof(name), "%-12s", s->name);
         kymo_print_safe(stdout, name, strlen(name));
-        printf(" %14" PRIu64 " %14" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64
-               " %10" PRIu64 "\n",
-               s->seen, s->stored, s->filtered, dropped(s), s->late, s->unread);
+        printf(" %14" PRIu64 " %14" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64
+               " %10" PRIu64 " %10" PRIu64 "\n",
+               s->seen, s->stored, s->aggregated, s->filtered + s->sampled, dropped(s), s->late,
+               s->unread);
         if (!is_identity(s))
-            puts("             these do not add up: seen is not stored + filtered + dropped");
+            puts("             these do not add up: seen is not stored + counted + filtered + "
+                 "dropped");
     }
 }
 

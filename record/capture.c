@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "format/trace/chunk.h"
+#include "record/budget.h"
 #include "record/control.h"
 #include "record/host.h"
 #include "record/keeper.h"
@@ -38,6 +39,8 @@ struct capture {
     struct control *control;
     struct keeper *keeper;
     bool keeper_missed; /* it was said */
+    struct budget budget;
+    uint32_t level_max; /* KYMO_LEVEL_* that was asked for */
     struct spawn spawn;
     int signals;
     sigset_t signals_before;
@@ -59,6 +62,11 @@ static struct kymo_ring_ctl *source_ctl(void *session, uint32_t ring)
 static const uint8_t *source_record(void *session, uint32_t ring, uint64_t pos)
 {
     return session_record(session, ring, pos);
+}
+
+static struct kymo_cell *source_cells(void *session, uint32_t cpu, uint32_t *n)
+{
+    return session_cells(session, cpu, n);
 }
 
 static kymo_status take_signals(struct capture *c, struct kymo_err *err)
@@ -160,6 +168,10 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     drain_fact(c->drain, "recorder", "kymo " KYMO_VERSION);
     drain_fact(c->drain, "command", c->o->what);
     drain_fact(c->drain, "sources", "syscall process");
+    drain_fact(c->drain, "level",
+               !c->o->session.whom.counts  ? "full"
+               : c->o->session.whom.full.n ? "counts, full for some"
+                                           : "counts");
     snprintf(buf, sizeof(buf), "%" PRIu64, session_ring_bytes(c->session));
     drain_fact(c->drain, "ring_bytes", buf);
     name_skipped(c);
@@ -216,16 +228,27 @@ static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_
 {
     KYMO_TRY(
         outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, c->o->unit_ns, err));
+    const struct counts_source counts = {c->session, session_cpus(c->session), source_cells};
     const struct source source = {
         .ctx = c->session,
         .n_rings = session_cpus(c->session),
         .ring_bytes = session_ring_bytes(c->session),
         .rings_bytes = session_rings_bytes(c->session),
         .n_tids = session_slots(c->session),
+        .counts = c->o->session.cells ? &counts : NULL,
+        .window_ns = c->o->window_ns,
         .ctl = source_ctl,
         .record = source_record,
     };
     return drain_open(&c->drain, &source, c->outbox, begun_ns, err);
+}
+
+static void set_level(struct capture *c)
+{
+    c->level_max = c->o->session.whom.counts && !c->o->session.whom.full.n ? KYMO_LEVEL_COUNTS
+                                                                           : KYMO_LEVEL_FULL;
+    budget_init(&c->budget, c->o->max_cpu, c->o->max_memory_bytes, c->level_max);
+    session_ceiling(c->session, c->level_max);
 }
 
 static kymo_status start(struct capture *c, struct kymo_err *err)
@@ -237,6 +260,7 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(start_processes(c, err));
     const uint64_t begun_ns = host_mono_ns();
     control_meet(&c->control, keeper_pid(c->keeper), skip_process, c);
+    set_level(c);
     KYMO_TRY(attach(c, err));
     /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
      * that is all: an empty container has no /run. */
@@ -313,6 +337,19 @@ static void check_bounds(struct capture *c, uint64_t now)
     if (c->o->min_free > 0 && !fstatvfs(c->o->fd, &fs) && fs.f_blocks &&
         (double)fs.f_bavail / (double)fs.f_blocks < c->o->min_free)
         stop_for(c, CAPTURE_BOUND);
+}
+
+/* What the recorder costs, looked at once a second; it steps down and up by itself. */
+static void keep_budget(struct capture *c, uint64_t now)
+{
+    struct budget_step step;
+
+    if ((c->o->max_cpu <= 0 && !c->o->max_memory_bytes) ||
+        !budget_look(&c->budget, now, host_own_cpu_ns(), host_own_rss_bytes(), &step))
+        return;
+    session_ceiling(c->session, step.to);
+    drain_level(c->drain, budget_level_name(step.from), budget_level_name(step.to), step.why,
+                step.value);
 }
 
 static void show_progress(struct capture *c, uint64_t now, bool last)
@@ -405,6 +442,7 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     c->fill_since_shown = t.ring_fill > c->fill_since_shown ? t.ring_fill : c->fill_since_shown;
     adapt_sleep(c, t.ring_fill);
     check_bounds(c, now);
+    keep_budget(c, now);
     show_progress(c, now, false);
     if (c->o->duration_ns && now - c->started_ns >= c->o->duration_ns)
         stop_for(c, CAPTURE_DURATION);
@@ -441,8 +479,9 @@ static void write_unfinished(struct capture *c, uint64_t now)
     for (size_t i = 0; i < n; i++) {
         const uint32_t pid = drain_task_pid(c->drain, tids[i]);
         if (pid && session_slot(c->session, tids[i], &slot) && slot.entered_ns &&
-            !(slot.state & KYMO_SLOT_REJECTED) && host_blocked_call(pid, tids[i], &nr, arg) &&
-            nr < KYMO_CALLS_MAX && c->o->session.wanted_native[nr])
+            !(slot.choice & (KYMO_SLOT_REJECTED | KYMO_SLOT_COUNTED)) &&
+            host_blocked_call(pid, tids[i], &nr, arg) && nr < KYMO_CALLS_MAX &&
+            c->o->session.wanted_native[nr])
             drain_unfinished(c->drain, tids[i], slot.entered_ns, now, nr, arg);
     }
 }

@@ -42,6 +42,9 @@ struct capture_opts {
     /* Something works less well than it could. */
     void (*warn)(const char *text);
     int zstd_level;
+    uint64_t window_ns;        /* of the counts */
+    double max_cpu;            /* CPU of the recorder, 1 is one CPU; 0: no bound */
+    uint64_t max_memory_bytes; /* resident memory of the recorder; 0: no bound */
     uint64_t unit_ns; /* times are rounded to multiples of this; 0 or 1: they are not */
 };
 

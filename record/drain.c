@@ -10,6 +10,7 @@
 #include "format/trace/chunk.h"
 #include "format/trace/sysname.h"
 #include "record/callrows.h"
+#include "record/counts.h"
 #include "record/host.h"
 
 #define SEAL_EVERY_NS 1000000000u
@@ -45,9 +46,12 @@ struct drain {
     uint32_t *heap;    /* rings with a record, earliest first */
     uint32_t n_heap;
     struct kymo_rows *calls; /* being filled; NULL: the queue holds all buffers */
-    struct kymo_rows *small[8];
+    struct kymo_rows *small[16];
     uint32_t n_small;
     uint64_t next_seal_ns, last_seal_ns, next_cost_ns;
+    struct counts *counts; /* NULL: nothing is counted */
+    uint64_t next_window_ns, last_window_ns;
+    uint8_t named[2][KYMO_CALLS_MAX]; /* calls that have a row in sysname: native, 32-bit */
     struct process_account process;
     uint64_t cgroup[CGROUPS_MAX]; /* ids already named */
     uint32_t n_cgroups;
@@ -110,6 +114,21 @@ void drain_clock(struct drain *d)
     kymo_rows_set(r, KYMO_CLOCK_REAL, i, host_real_ns());
 }
 
+void drain_level(struct drain *d, const char *from, const char *to, const char *why,
+                 double value)
+{
+    struct kymo_rows *r = small_rows(d, &KYMO_TABLE_LEVEL);
+
+    if (!r)
+        return;
+    const uint32_t i = kymo_rows_add(r);
+    kymo_rows_set(r, KYMO_LEVEL_TS, i, host_mono_ns());
+    set_text(r, KYMO_LEVEL_FROM, i, from);
+    set_text(r, KYMO_LEVEL_TO, i, to);
+    set_text(r, KYMO_LEVEL_WHY, i, why);
+    kymo_rows_set_f64(r, KYMO_LEVEL_VALUE, i, value);
+}
+
 void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name,
                 uint64_t dur_ns, uint32_t uid, uint32_t pid)
 {
@@ -130,10 +149,13 @@ void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *n
 static void name_key(void *ctx, uint32_t arch, uint32_t nr)
 {
     const struct kymo_sysinfo *info = kymo_sysinfo(arch, nr);
-    struct kymo_rows *r = info ? small_rows(ctx, &KYMO_TABLE_SYSNAME) : NULL;
+    struct drain *d = ctx;
+    uint8_t *named = nr < KYMO_CALLS_MAX ? &d->named[arch != host_arch()][nr] : NULL;
+    struct kymo_rows *r = info && named && !*named ? small_rows(d, &KYMO_TABLE_SYSNAME) : NULL;
 
     if (!r)
         return;
+    *named = 1;
     const uint32_t i = kymo_rows_add(r);
     kymo_rows_set(r, KYMO_SYSNAME_ARCH, i, arch);
     kymo_rows_set(r, KYMO_SYSNAME_NR, i, nr);
@@ -214,6 +236,8 @@ void drain_process_event(struct drain *d, const struct kymo_event_process *e, si
     d->process.stored++;
     if (kind == KYMO_EVENT_EXIT)
         kymo_rows_set(r, KYMO_PROCESS_CODE, i, e->code);
+    if (kind == KYMO_EVENT_EXIT && d->counts)
+        counts_ended(d->counts, e->task.entity);
     if (kind == KYMO_EVENT_EXEC &&
         bytes >= KYMO_EVENT_PROCESS_FIXED + (size_t)e->exe_bytes + e->argv_bytes)
         set_exec(r, i, e->text, e->exe_bytes, e->text + e->exe_bytes, e->argv_bytes);
@@ -281,7 +305,11 @@ static void account_ring(struct drain *d, uint32_t n, uint64_t ts_ns, bool last)
     const uint64_t nested = now.dropped_nested - was->dropped_nested,
                    unread = now.unread - was->unread;
     const uint64_t stored = ring->consumed - ring->queue_dropped;
-    const uint64_t parts = stored + filtered + full + nested + ring->queue_dropped;
+    const uint64_t aggregated = now.aggregated - was->aggregated,
+                   sampled = now.sampled - was->sampled,
+                   quota = now.dropped_quota - was->dropped_quota;
+    const uint64_t dropped = full + nested + quota + ring->queue_dropped;
+    const uint64_t parts = stored + filtered + aggregated + sampled + dropped;
     const uint64_t seen = last ? now.seen - ring->reported_seen : parts;
     struct kymo_rows *r = loss_row(d, ts_ns, "syscall", n, &i);
     if (!r)
@@ -297,7 +325,11 @@ static void account_ring(struct drain *d, uint32_t n, uint64_t ts_ns, bool last)
     d->totals.seen += seen;
     d->totals.stored += stored;
     d->totals.filtered += filtered;
-    d->totals.dropped += full + nested + ring->queue_dropped;
+    kymo_rows_set(r, KYMO_LOSS_AGGREGATED, i, aggregated);
+    kymo_rows_set(r, KYMO_LOSS_SAMPLED, i, sampled);
+    kymo_rows_set(r, KYMO_LOSS_DROPPED_QUOTA, i, quota);
+    d->totals.dropped += dropped;
+    d->totals.aggregated += aggregated;
     d->totals.late += ring->late;
     d->totals.unread += unread;
     *was = now;
@@ -347,9 +379,25 @@ static void cost_row(struct drain *d, uint64_t ts_ns)
     d->fill_max = 0;
 }
 
+static struct kymo_rows *count_rows(void *d, const struct kymo_schema *schema)
+{
+    return small_rows(d, schema);
+}
+
+/* Windows end on whole multiples of their length, as seconds do. */
+static void count_window(struct drain *d, uint64_t ts_ns, bool last)
+{
+    if (!d->counts || (ts_ns < d->next_window_ns && !last))
+        return;
+    counts_window(d->counts, ts_ns, ts_ns - d->last_window_ns, count_rows, name_key, d);
+    d->last_window_ns = ts_ns;
+    d->next_window_ns = ts_ns - ts_ns % d->source.window_ns + d->source.window_ns;
+}
+
 static void seal(struct drain *d, uint64_t ts_ns, bool last)
 {
     cut_calls(d);
+    count_window(d, ts_ns, last);
     if (ts_ns >= d->next_cost_ns || last) {
         cost_row(d, ts_ns);
         drain_clock(d);
@@ -422,6 +470,8 @@ static double look(struct drain *d)
 
 static void take_task(struct drain *d, const struct kymo_event_task *e)
 {
+    if (d->counts)
+        counts_learn(d->counts, e);
     if (callrows_learn(d->callrows, e))
         name_cgroup(d, e->cgroup_id, e->pid, e->head.ts_ns);
 }
@@ -593,6 +643,11 @@ kymo_status drain_open(struct drain **out, const struct source *source, struct o
     d->ring = calloc(source->n_rings, sizeof(*d->ring));
     d->heap = calloc(source->n_rings, sizeof(*d->heap));
     kymo_status s = callrows_open(&d->callrows, source->n_tids, err);
+    if (!s && source->counts)
+        s = counts_open(&d->counts, source->counts, err);
+    d->last_window_ns = now_ns;
+    if (source->counts)
+        d->next_window_ns = now_ns - now_ns % source->window_ns + source->window_ns;
     if (!s && (!d->ring || !d->heap || !(d->calls = outbox_take(outbox, &KYMO_TABLE_SYSCALL))))
         s = KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for rows");
     if (s) {
@@ -617,6 +672,7 @@ void drain_close(struct drain *d)
     while (d->n_small)
         kymo_rows_close(d->small[--d->n_small]);
     callrows_close(d->callrows);
+    counts_close(d->counts);
     free(d->ring);
     free(d->heap);
     free(d);

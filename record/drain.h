@@ -16,15 +16,18 @@
 #include <stdbool.h>
 
 #include "format/event.h"
+#include "record/counts.h"
 #include "record/outbox.h"
 
 /* Where records come from: the kernel's rings, or a test's. */
 struct source {
     void *ctx;
     uint32_t n_rings;
-    uint64_t ring_bytes;  /* of one */
-    uint64_t rings_bytes; /* memory of all, for the cost table */
-    uint32_t n_tids;      /* tids are below */
+    uint64_t ring_bytes;                /* of one */
+    uint64_t rings_bytes;               /* memory of all, for the cost table */
+    uint32_t n_tids;                    /* tids are below */
+    const struct counts_source *counts; /* NULL: nothing is counted; read by drain_open alone */
+    uint64_t window_ns;                 /* of the counts */
     struct kymo_ring_ctl *(*ctl)(void *ctx, uint32_t ring);
     const uint8_t *(*record)(void *ctx, uint32_t ring, uint64_t pos);
 };
@@ -32,7 +35,7 @@ struct source {
 struct drain; /* owned */
 
 struct drain_totals {
-    uint64_t seen, stored, filtered, dropped, late, unread;
+    uint64_t seen, stored, filtered, aggregated, dropped, late, unread;
     uint64_t processes;  /* process rows */
     double ring_fill;    /* highest since the last poll, 0..1 */
     uint64_t started_ns; /* the capture's first moment */
@@ -60,6 +63,9 @@ void drain_process_event(struct drain *d, const struct kymo_event_process *e, si
 void drain_snapshot(struct drain *d, const struct kymo_event_task *t);
 void drain_fact(struct drain *d, const char *key, const char *value);
 void drain_clock(struct drain *d);
+/* The recorder changed what it records (table level). */
+void drain_level(struct drain *d, const char *from, const char *to, const char *why,
+                 double value);
 /* kind: point, begin, end; dur_ns UINT64_MAX: none. */
 void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name,
                 uint64_t dur_ns, uint32_t uid, uint32_t pid);

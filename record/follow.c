@@ -167,7 +167,7 @@ static bool find_path(struct found *f, const char *path)
     for (size_t i = 0; (mount = host_cgroup_mount(i, &v2)); i++) {
         if (absolute && !below(path, mount))
             continue;
-        const uint64_t id = host_cgroup_id(absolute ? "" : mount, path);
+        const uint64_t id = host_cgroup_inode(absolute ? "" : mount, path);
         if (!id)
             continue;
         add(f, id, v2);

@@ -399,7 +399,7 @@ const char *host_cgroup_mount(size_t i, bool *v2)
     return NULL;
 }
 
-uint64_t host_cgroup_id(const char *mount, const char *path)
+uint64_t host_cgroup_inode(const char *mount, const char *path)
 {
     char full[4096 + 256];
     struct stat st;
@@ -408,13 +408,29 @@ uint64_t host_cgroup_id(const char *mount, const char *path)
     return stat(full, &st) || !S_ISDIR(st.st_mode) ? 0 : (uint64_t)st.st_ino;
 }
 
+uint64_t host_cgroup_id(const char *path)
+{
+    const struct cgroup_mounts *ms = cgroup_mounts();
+    uint64_t id = 0;
+
+    for (size_t i = 0; i < ms->n; i++) {
+        const size_t n = strlen(ms->m[i].path);
+        if (!strncmp(path, ms->m[i].path, n) && (path[n] == '/' || !path[n]))
+            return host_cgroup_inode("", path);
+    }
+    for (size_t i = 0; i < ms->n && !id; i++)
+        if (tells_tasks(ms->m[i].controllers))
+            id = host_cgroup_inode(ms->m[i].path, path);
+    return id;
+}
+
 /* Is the path on this line of /proc/PID/cgroup the cgroup with this id? */
 static bool line_is(const char *path, uint64_t id)
 {
     const struct cgroup_mounts *ms = cgroup_mounts();
 
     for (size_t i = 0; i < ms->n; i++)
-        if (host_cgroup_id(ms->m[i].path, path) == id)
+        if (host_cgroup_inode(ms->m[i].path, path) == id)
             return true;
     return false;
 }

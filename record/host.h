@@ -57,7 +57,9 @@ bool host_container_id(const char *name, char *id, size_t cap);
 const char *host_cgroup_mount(size_t i, bool *v2);
 /* The inode (the kernel's id) of a cgroup folder, given as a path below a hierarchy's mount point or,
  * with mount "", as an absolute one; 0 when there is none. */
-uint64_t host_cgroup_id(const char *mount, const char *path);
+uint64_t host_cgroup_inode(const char *mount, const char *path);
+/* The same in the first hierarchy that has it. */
+uint64_t host_cgroup_id(const char *path);
 /* Keep a path that was met while the cgroup was there: it may be gone when somebody asks. */
 void host_cgroup_remember(uint64_t id, const char *path);
 /* The path of a cgroup id below its hierarchy's root: asked of /proc/PID/cgroup first, then searched.

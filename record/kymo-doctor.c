@@ -258,7 +258,7 @@ static void check_cgroups(struct report *r)
     char path[4096];
     bool v2;
     const char *mount = host_cgroup_mount(0, &v2);
-    const uint64_t id = mount ? host_cgroup_id(mount, "/") : 0;
+    const uint64_t id = mount ? host_cgroup_inode(mount, "/") : 0;
 
     if (!id)
         return tell(r, LESS, "cgroups", "no hierarchy is mounted",

@@ -14,6 +14,8 @@
 #include "record/capture.h"
 #include "record/options.h"
 
+#define CELLS_OF_CPU 8192u /* processes times calls each makes, a CPU */
+
 /* ---- output ----------------------------------------------------------------------------------- */
 
 /* A fresh private file; a pipe or a device is written to as it stands. */
@@ -77,14 +79,17 @@ static void summarize(const struct options *o, const struct capture_result *r)
                                       "its disk bound was reached"};
     const double s = (double)r->elapsed_ns / 1e9;
     const uint64_t events = r->totals.stored;
-    char count[32], lost[32], bytes[32], rss[32];
+    char count[32], lost[32], bytes[32], rss[32], counted[64] = "", number[32];
 
     if (o->quiet)
         return;
+    if (r->totals.aggregated)
+        snprintf(counted, sizeof(counted), "%s counted, ",
+                 kymo_human_count(number, sizeof(number), r->totals.aggregated));
     kymo_cli_say(TOOL,
-                 "%s events in %.1f s, %s lost, %s (%.2f bytes/event), recorder %.1f %% of a "
+                 "%s events in %.1f s, %s%s lost, %s (%.2f bytes/event), recorder %.1f %% of a "
                  "CPU, %s: %s; %s",
-                 kymo_human_count(count, sizeof(count), events), s,
+                 kymo_human_count(count, sizeof(count), events), s, counted,
                  kymo_human_count(lost, sizeof(lost), r->totals.dropped),
                  kymo_human_bytes(bytes, sizeof(bytes), r->bytes),
                  events ? (double)r->bytes / (double)events : 0,
@@ -123,6 +128,9 @@ static int record(const struct options *o)
     struct capture_opts c = {
         .session = {.whom = o->whom,
                     .ring_bytes = o->ring_bytes,
+                    .cells = o->whom.counts || o->max_cpu > 0 || o->max_memory_bytes
+                                 ? CELLS_OF_CPU
+                                 : 0,
                     .wanted_native = o->calls.native,
                     .wanted_compat = o->calls.compat,
                     .btf_path = o->btf},
@@ -142,6 +150,9 @@ static int record(const struct options *o)
         .warn = warn,
         .zstd_level = (int)o->zstd_level,
         .unit_ns = o->unit_ns,
+        .window_ns = o->window_ns,
+        .max_cpu = o->max_cpu,
+        .max_memory_bytes = o->max_memory_bytes,
     };
     kymo_status s = open_output(&c.fd, o, &err);
 

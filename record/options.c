@@ -11,11 +11,13 @@
 #include "format/base/bytes.h"
 #include "format/base/size.h"
 #include "record/host.h"
+#include "record/rules.h"
 
 #define RING_BYTES_DEFAULT (16u << 20)
 #define MAX_BYTES_DEFAULT (1ull << 30)
 #define MIN_FREE_DEFAULT 0.05
 #define ZSTD_LEVEL_DEFAULT 3
+#define WINDOW_NS_DEFAULT 10000000000u
 
 static const char EXAMPLES[] =
     "  kymo record                                  everything, into a bounded file of its own "
@@ -39,20 +41,44 @@ static int parse_pids(struct options *o)
     return KYMO_CLI_GO_ON;
 }
 
-static int parse_users(const struct options *o, struct kymo_whom *w)
+static kymo_status add_user(struct kymo_rule *r, const char *name, struct kymo_err *err)
 {
     struct user u;
 
-    for (size_t i = 0; i < o->users.n; i++) {
-        if (!user_find(o->users.v[i], &u))
-            return kymo_cli_usage(TOOL, "-u %s: no such user", o->users.v[i]);
-        w->uid[w->n_uids++] = u.uid;
-    }
-    return KYMO_CLI_GO_ON;
+    if (!user_find(name, &u))
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "%s: no such user", name);
+    return rules_number(r, KYMO_RULE_UID, u.uid, err);
 }
 
-static int parse_cgroups(struct options *o, struct kymo_whom *w)
+/* One option's values, any of which will do, and all of that with what the options before chose. */
+static int add_kind(struct kymo_rule *r, const struct kymo_opt_list *list, const char *option,
+                    kymo_status (*put)(struct kymo_rule *, const char *, struct kymo_err *))
 {
+    const uint32_t before = r->n;
+    struct kymo_err err = {0};
+    kymo_status s = KYMO_OK;
+
+    for (size_t i = 0; i < list->n && !s; i++) {
+        s = put(r, list->v[i], &err);
+        if (!s && i)
+            s = rules_combine(r, KYMO_RULE_OR, &err);
+    }
+    if (!s && before && list->n)
+        s = rules_combine(r, KYMO_RULE_AND, &err);
+    return s ? kymo_cli_usage(TOOL, "%s %s", option, err.text) : KYMO_CLI_GO_ON;
+}
+
+/* Cgroups and containers are told by numbers that they get when they are made: the kernel side asks
+ * a list that follows them. */
+static kymo_status add_followed(struct kymo_rule *r, const char *none, struct kymo_err *err)
+{
+    (void)none;
+    return rules_number(r, KYMO_RULE_FOLLOWED, 0, err);
+}
+
+static int add_cgroups(struct options *o, struct kymo_rule *r)
+{
+    static const struct kymo_opt_list one = {{""}, 1};
     struct kymo_err err = {0};
 
     o->follow = (struct follow_opts){.cgroups = o->cgroups.v,
@@ -60,11 +86,12 @@ static int parse_cgroups(struct options *o, struct kymo_whom *w)
                                      .containers = o->containers.v,
                                      .n_containers = o->containers.n,
                                      .wait = o->wait};
-    w->n_cgroups = follow_anything(&o->follow);
-    if (o->wait && !w->n_cgroups)
-        return kymo_cli_usage(TOOL, "--wait is for --cgroup and --container");
-    return follow_check(&o->follow, &err) ? kymo_cli_usage(TOOL, "%s", err.text)
-                                          : KYMO_CLI_GO_ON;
+    if (!follow_anything(&o->follow))
+        return o->wait ? kymo_cli_usage(TOOL, "--wait is for --cgroup and --container")
+                       : KYMO_CLI_GO_ON;
+    if (follow_check(&o->follow, &err))
+        return kymo_cli_usage(TOOL, "%s", err.text);
+    return add_kind(r, &one, "--cgroup", add_followed);
 }
 
 /* Who the recorder becomes, and its command. */
@@ -80,20 +107,19 @@ static int parse_power(struct options *o)
                                                         : KYMO_CLI_GO_ON;
 }
 
-static int parse_comms(const struct options *o, struct kymo_whom *w)
+static int parse_rules(struct options *o)
 {
-    for (size_t i = 0; i < o->comms.n; i++) {
-        const char *s = o->comms.v[i];
-        const size_t star = strcspn(s, "*?[");
-        const size_t n = star < KYMO_COMM_BYTES - 1 ? star : KYMO_COMM_BYTES - 1;
-        if (!*s || (s[star] && strcmp(s + star, "*") != 0))
-            return kymo_cli_usage(
-                TOOL, "--comm '%s': the kernel side knows whole names and a trailing * only",
-                s);
-        memcpy(w->comm[w->n_comms], s, n);
-        w->comm_bytes[w->n_comms++] = s[star] ? (uint32_t)n : KYMO_COMM_BYTES;
-    }
-    return KYMO_CLI_GO_ON;
+    const struct kymo_opt_list filter = {{o->filter}, o->filter != NULL};
+    const struct kymo_opt_list full = {{o->full}, o->full != NULL};
+    struct kymo_rule *chosen = &o->whom.chosen;
+    int e;
+
+    if ((e = add_kind(chosen, &o->users, "-u", add_user)) != KYMO_CLI_GO_ON ||
+        (e = add_cgroups(o, chosen)) != KYMO_CLI_GO_ON ||
+        (e = add_kind(chosen, &o->comms, "--comm", rules_comm)) != KYMO_CLI_GO_ON ||
+        (e = add_kind(chosen, &filter, "-f", rules_filter)) != KYMO_CLI_GO_ON)
+        return e;
+    return add_kind(&o->whom.full, &full, "--full", rules_filter);
 }
 
 static int parse_whom(struct options *o)
@@ -102,7 +128,6 @@ static int parse_whom(struct options *o)
     const struct kymo_opt_list *lists[] = {&o->pids, &o->users, &o->cgroups, &o->containers,
                                            &o->comms};
     static const char *const names[] = {"-p", "-u", "--cgroup", "--container", "--comm"};
-    int e;
 
     for (size_t i = 0; i < KYMO_COUNT_OF(lists); i++) {
         if (lists[i]->n > KYMO_LIST_MAX)
@@ -113,11 +138,11 @@ static int parse_whom(struct options *o)
     if (o->cmd && (o->everything || o->pids.n))
         return kymo_cli_usage(TOOL, "a command after -- is what is recorded; leave out %s",
                               o->pids.n ? "-p" : "-a");
+    if (o->full && strcmp(o->level, "counts") != 0)
+        return kymo_cli_usage(TOOL, "--full makes exceptions from --level counts; give both");
     w->tree = o->cmd || o->pids.n;
-    if ((e = parse_users(o, w)) != KYMO_CLI_GO_ON ||
-        (e = parse_cgroups(o, w)) != KYMO_CLI_GO_ON)
-        return e;
-    return parse_comms(o, w);
+    w->counts = !strcmp(o->level, "counts");
+    return parse_rules(o);
 }
 
 static void name_by_default(struct options *o)
@@ -148,6 +173,7 @@ static char *joined(int argc, char **argv)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* A table, and long: NOLINTNEXTLINE(readability-function-size) */
 static int parse_table(struct options *o, int argc, char **argv, int *first)
 {
     const struct kymo_opt rows[] = {
@@ -185,6 +211,24 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
          &o->comms, 0, 0},
         {KYMO_OPT_STR, 0, "syscalls", "SET",
          "these calls only: names and @classes; !SET: all but these", &o->syscalls, 0, 0},
+        {KYMO_OPT_STR, 'f', "filter", "EXPR",
+         "tasks for which this holds: pid, tid, ppid, uid, gid, comm, cgroup", &o->filter, 0,
+         0},
+        {KYMO_OPT_GROUP, 0, NULL, NULL, "In what detail", NULL, 0, 0},
+        {KYMO_OPT_CHOICE, 0, "level", "full|counts",
+         "a row a call, or counts of each process's calls by window (default: full)", &o->level,
+         0, 0},
+        {KYMO_OPT_STR, 0, "full", "EXPR",
+         "with --level counts: a row a call for the tasks for which this holds", &o->full, 0,
+         0},
+        {KYMO_OPT_TIME, 0, "window", "TIME", "length of the counts' windows (default: 10s)",
+         &o->window_ns, 1e9, 3600e9},
+        {KYMO_OPT_SHARE, 0, "max-cpu", "SHARE",
+         "of one CPU; record less, down to nothing, while the recorder needs more", &o->max_cpu,
+         0, 0},
+        {KYMO_OPT_BYTES, 0, "max-memory", "SIZE",
+         "record less while the recorder has more memory than this", &o->max_memory_bytes, 0,
+         0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Power", NULL, 0, 0},
         {KYMO_OPT_STR, 'Z', "drop-to", "USER",
          "record as this user (default, when root: kymo, or else nobody)", &o->drop_to, 0, 0},
@@ -244,6 +288,8 @@ int options_parse(struct options *o, int argc, char **argv)
         .max_loss = 1,
         .zstd_level = ZSTD_LEVEL_DEFAULT,
         .unit_ns = 1,
+        .level = "full",
+        .window_ns = WINDOW_NS_DEFAULT,
         .what = joined(argc, argv),
     };
     e = parse_table(o, argc, argv, &first);

@@ -13,7 +13,9 @@
 #define TOOL "kymo-record"
 
 struct options {
-    const char *path, *syscalls, *btf, *drop_to, *as_name;
+    const char *path, *syscalls, *filter, *level, *full, *btf, *drop_to, *as_name;
+    uint64_t window_ns, max_memory_bytes;
+    double max_cpu;
     uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, containers, comms;

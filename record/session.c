@@ -31,10 +31,11 @@ struct session {
     struct keeper *keeper; /* NULL: not dropped yet */
     struct kymo_live *live;
     size_t live_bytes;
-    uint32_t n_cpus, n_slices, n_slots;
-    uint8_t *ctl;  /* n_cpus control blocks */
-    uint8_t *data; /* n_cpus * n_slices values of slice_stride bytes */
-    size_t ctl_bytes, data_bytes, slice_stride;
+    uint32_t n_cpus, n_slices, n_slots, n_cells;
+    bool raw;       /* the programs follow no pointers of the kernel's own types */
+    uint8_t *cells; /* n_cpus * (n_cells + KYMO_CELL_SPARE) */
+    uint8_t *data;  /* n_cpus * n_slices values of slice_stride bytes */
+    size_t cells_bytes, data_bytes, slice_stride;
     session_take take;
     void *take_ctx;
 };
@@ -57,6 +58,11 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
     static const char *const creds[] = {
         "setuid",   "setgid",   "setreuid",   "setregid",   "setresuid",   "setresgid",
         "setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32"};
+    static const char *const moves_bytes[] = {
+        "read",       "pread64",         "readv",  "preadv",   "preadv2",
+        "recvfrom",   "recvmsg",         "write",  "pwrite64", "writev",
+        "pwritev",    "pwritev2",        "sendto", "sendmsg",  "sendfile",
+        "sendfile64", "copy_file_range", "splice", "vmsplice", "getrandom"};
     const struct kymo_sysinfo *i = kymo_sysinfo(arch, nr);
     uint32_t info = wanted ? KYMO_INFO_WANTED : 0;
 
@@ -75,6 +81,8 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
         info |= KYMO_INFO_EXECS;
     if (is_one_of(i->name, creds, KYMO_COUNT_OF(creds)))
         info |= KYMO_INFO_CREDS;
+    if (is_one_of(i->name, moves_bytes, KYMO_COUNT_OF(moves_bytes)))
+        info |= KYMO_INFO_BYTES;
     return info;
 }
 
@@ -166,6 +174,15 @@ static kymo_status load_failed(int e, const char *what, struct kymo_err *err)
                      "the kernel refused to %s: %s; see kymo doctor", what, strerror(-e));
 }
 
+static uint32_t pow2_at_least(uint32_t n)
+{
+    uint32_t p = 1;
+
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
 static uint32_t slices_for(uint64_t ring_bytes)
 {
     uint32_t n = 1;
@@ -187,8 +204,13 @@ static kymo_status load_calls(struct session *s, const struct session_opts *o,
     s->calls->rodata->ring_slices = s->n_slices;
     set_call_info(s->calls, o);
     bpf_map__set_max_entries(s->calls->maps.slots, s->n_slots);
-    bpf_map__set_max_entries(s->calls->maps.ring_ctl, s->n_cpus);
     bpf_map__set_max_entries(s->calls->maps.ring_data, s->n_cpus * s->n_slices);
+    s->calls->rodata->cells_of_cpu = s->n_cells;
+    bpf_map__set_max_entries(s->calls->maps.cells, s->n_cpus * (s->n_cells + KYMO_CELL_SPARE));
+    bpf_program__set_autoload(s->calls->progs.sys_enter, !s->raw);
+    bpf_program__set_autoload(s->calls->progs.sys_exit, !s->raw);
+    bpf_program__set_autoload(s->calls->progs.sys_enter_raw, s->raw);
+    bpf_program__set_autoload(s->calls->progs.sys_exit_raw, s->raw);
     const int e = syscall_bpf__load(s->calls);
     return e ? load_failed(e, "load the syscall programs", err) : KYMO_OK;
 }
@@ -235,8 +257,9 @@ static int take_process(void *ctx, void *data, size_t bytes)
 
 static kymo_status map_rings(struct session *s, struct kymo_err *err)
 {
-    KYMO_TRY(map_shared(&s->ctl, &s->ctl_bytes, bpf_map__fd(s->calls->maps.ring_ctl),
-                        s->n_cpus * sizeof(struct kymo_ring_ctl), err));
+    KYMO_TRY(map_shared(
+        &s->cells, &s->cells_bytes, bpf_map__fd(s->calls->maps.cells),
+        (size_t)s->n_cpus * (s->n_cells + KYMO_CELL_SPARE) * sizeof(struct kymo_cell), err));
     s->slice_stride = KYMO_SLICE_BYTES + KYMO_SLACK_BYTES;
     KYMO_TRY(map_shared(&s->data, &s->data_bytes, bpf_map__fd(s->calls->maps.ring_data),
                         s->slice_stride * s->n_cpus * s->n_slices, err));
@@ -272,7 +295,13 @@ kymo_status session_open(struct session **out, const struct session_opts *o,
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
     const int cpus = libbpf_num_possible_cpus();
     s->n_cpus = cpus > 0 ? (uint32_t)cpus : 1;
+    if (s->n_cpus > KYMO_CPUS_MAX) {
+        session_close(s);
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "this host has more than %u CPUs",
+                         KYMO_CPUS_MAX);
+    }
     s->n_slices = slices_for(o->ring_bytes);
+    s->n_cells = o->cells ? pow2_at_least(o->cells) : 1;
     const uint32_t pid_max = host_pid_max();
     s->n_slots = pid_max + 1 > SLOTS_MIN ? pid_max + 1 : SLOTS_MIN;
     const kymo_status status = session_load(s, o, err);
@@ -316,8 +345,8 @@ void session_close(struct session *s)
 {
     if (!s)
         return;
-    if (s->ctl)
-        munmap(s->ctl, s->ctl_bytes);
+    if (s->cells)
+        munmap(s->cells, s->cells_bytes);
     if (s->data)
         munmap(s->data, s->data_bytes);
     if (s->live)
@@ -344,12 +373,12 @@ uint64_t session_ring_bytes(const struct session *s)
 
 uint64_t session_rings_bytes(const struct session *s)
 {
-    return s->data_bytes + s->ctl_bytes;
+    return s->data_bytes + s->cells_bytes;
 }
 
 struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu)
 {
-    return (struct kymo_ring_ctl *)(void *)(s->ctl + cpu * sizeof(struct kymo_ring_ctl));
+    return &s->calls->bss->ring_ctl[cpu];
 }
 
 const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos)
@@ -360,6 +389,18 @@ const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t po
     return s->data + slice * s->slice_stride + (pos & (KYMO_SLICE_BYTES - 1));
 }
 
+void session_ceiling(struct session *s, uint32_t level)
+{
+    for (uint32_t c = 0; c < s->n_cpus; c++)
+        __atomic_store_n(&session_ctl(s, c)->ceiling, level, __ATOMIC_RELAXED);
+}
+
+struct kymo_cell *session_cells(const struct session *s, uint32_t cpu, uint32_t *n)
+{
+    *n = s->n_cells + KYMO_CELL_SPARE;
+    return (struct kymo_cell *)(void *)s->cells + (size_t)cpu * *n;
+}
+
 struct kymo_live *session_live(const struct session *s)
 {
     return s->live;
@@ -367,7 +408,8 @@ struct kymo_live *session_live(const struct session *s)
 
 void session_judge_again(struct session *s)
 {
-    __atomic_fetch_add(&s->live->generation, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t c = 0; c < s->n_cpus; c++)
+        __atomic_fetch_add(&session_ctl(s, c)->generation, KYMO_GENERATION, __ATOMIC_SEQ_CST);
 }
 
 /* ---- with and without power ------------------------------------------------------------------ */
@@ -433,7 +475,7 @@ static int map_update(const struct session *s, const struct bpf_map *m, const vo
 
 kymo_status session_add_member(struct session *s, uint32_t tid, struct kymo_err *err)
 {
-    struct kymo_slot slot = {.state = KYMO_SLOT_MEMBER};
+    struct kymo_slot slot = {.choice = KYMO_SLOT_MEMBER};
 
     if (tid >= s->n_slots || map_update(s, s->calls->maps.slots, &tid, &slot, sizeof(slot)))
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot select thread %u: %s", tid,

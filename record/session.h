@@ -15,6 +15,7 @@ struct session_opts {
     struct kymo_whom whom;
     const char *btf_path; /* type information of this kernel; NULL: the kernel's own */
     uint64_t ring_bytes;  /* a CPU; rounded up to a power of two of slices */
+    uint32_t cells;       /* a CPU, to count calls in; rounded up to a power of two */
     const uint8_t *wanted_native,
         *wanted_compat; /* [KYMO_CALLS_MAX] nonzero: record; borrowed for the call */
 };
@@ -38,6 +39,12 @@ uint64_t session_ring_bytes(const struct session *s); /* of one CPU */
 struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu);
 /* The bytes of the record at position pos (bytes ever consumed) of a CPU's ring. */
 const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos);
+
+/* Nobody is recorded in more detail than this KYMO_LEVEL_*. It is off until the first call of this. */
+void session_ceiling(struct session *s, uint32_t level);
+/* The cells of one CPU, shared with the kernel, which counts on: n of them, the last KYMO_CELL_SPARE for
+ * calls of nobody in particular. */
+struct kymo_cell *session_cells(const struct session *s, uint32_t cpu, uint32_t *n);
 
 /* What may change while it runs: who is skipped, which cgroups are chosen. After a change that
  * concerns tasks which were judged already, session_judge_again. */

@@ -40,9 +40,9 @@ while read -r file include; do
 done < <(grep -HoE '^ *# *include *"[^"]+"' -r bpf format record analyze replay datasets tests --include='*.[ch]' 2>/dev/null |
     sed -E 's/:[^"]*"/ /; s/"$//')
 
-# options, diagnostics and exit codes are for mains
+# options, diagnostics and exit codes are for mains, and for the options of a main that has many
 while read -r file; do
-    [[ $file =~ (^format/cli/|/kymo(-[a-z]+)?\.c$|^tests/|^datasets/) ]] ||
+    [[ $file =~ (^format/cli/|/kymo(-[a-z]+)?\.c$|/options\.[ch]$|^tests/|^datasets/) ]] ||
         complain "$file includes format/cli, which is for mains"
 done < <(grep -lE '"format/cli/' -r format record analyze replay --include='*.[ch]')
 
