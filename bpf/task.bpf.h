@@ -114,24 +114,33 @@ __noinline u64 cgroup_below(u64 task, u64 id)
     return found;
 }
 
-/* The same for those that were found by name, which may come and go. */
+/* Is one of these ids listed? 0 is no cgroup's. */
+__noinline u64 is_followed(u64 v2, u64 v1)
+{
+    const struct kymo_live *l = live_now();
+    u64 in_v2 = 0, in_v1 = 0;
+
+    if (!l)
+        return 0;
+    for (u32 j = 0; j < KYMO_CGROUPS_MAX; j++) {
+        in_v2 |= same(l->cgroup_v2[j], v2);
+        in_v1 |= same(l->cgroup_v1[j], v1);
+    }
+    return (in_v2 & (same(v2, 0) ^ 1)) | (in_v1 & (same(v1, 0) ^ 1));
+}
+
+/* The same as cgroup_below for those that were found by name, which may come and go. */
 __noinline u64 cgroup_followed(u64 task)
 {
     struct css_set *set = BPF_CORE_READ((struct task_struct *)task, cgroups);
     struct cgroup_subsys_state *css = v1_css_of(set);
     struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
     struct cgroup_subsys_state *dfl = (void *)cgroup;
-    const struct kymo_live *l = live_now();
     u64 found = 0;
 
-    if (!l)
-        return 0;
     for (int i = 0; i < CGROUP_DEPTH_MAX; i++) {
-        const u64 v2 = BPF_CORE_READ(dfl, cgroup, kn, id),
-                  v1 = BPF_CORE_READ(css, cgroup, kn, id);
-        const u64 is_v2 = same(v2, 0) ^ 1, is_v1 = same(v1, 0) ^ 1;
-        for (u32 j = 0; j < KYMO_CGROUPS_MAX; j++)
-            found |= (is_v2 & same(l->cgroup_v2[j], v2)) | (is_v1 & same(l->cgroup_v1[j], v1));
+        found |=
+            is_followed(BPF_CORE_READ(dfl, cgroup, kn, id), BPF_CORE_READ(css, cgroup, kn, id));
         dfl = BPF_CORE_READ(dfl, parent);
         css = BPF_CORE_READ(css, parent);
     }

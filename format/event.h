@@ -224,7 +224,7 @@ struct kymo_whom {
 /* What changes while a capture runs. One, mapped by both sides; whoever changes an answer that tasks
  * were given bumps the generations afterwards. */
 #define KYMO_SKIP_MAX 64u
-#define KYMO_CGROUPS_MAX 32u
+#define KYMO_CGROUPS_MAX 16u
 struct kymo_live {
     KYMO_U64 cgroups_made; /* since the start: tells when to look for awaited ones */
     KYMO_U32 skip

@@ -230,6 +230,11 @@ static kymo_status load_process(struct session *s, const struct session_opts *o,
         e = bpf_map__reuse_fd(s->process->maps.live, bpf_map__fd(s->calls->maps.live));
     if (!e)
         e = process_bpf__load(s->process);
+    if (e && s->raw)
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "this kernel does not show its own type information, by which the "
+                         "process programs attach; --btf does not replace that: boot one with "
+                         "CONFIG_DEBUG_INFO_BTF");
     return e ? load_failed(e, "load the process programs", err) : KYMO_OK;
 }
 
@@ -300,6 +305,7 @@ kymo_status session_open(struct session **out, const struct session_opts *o,
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "this host has more than %u CPUs",
                          KYMO_CPUS_MAX);
     }
+    s->raw = access("/sys/kernel/btf/vmlinux", R_OK) != 0;
     s->n_slices = slices_for(o->ring_bytes);
     s->n_cells = o->cells ? pow2_at_least(o->cells) : 1;
     const uint32_t pid_max = host_pid_max();

@@ -344,6 +344,13 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
     run -2 kymo record --btf "$object" -w b.kymo -d 0.1s
     [[ $output == *"of another kernel"* ]]
     [ ! -e b.kymo ]
+    # Where the kernel hides its own, that is said: not all programs can do without.
+    unshare -m sh -c "mount -t tmpfs t /sys/kernel/btf && exec '$KYMO_BIN/kymo-record' -q --btf mine -w n.kymo -d 0.1s" >hidden 2>&1 && status=0 || status=$?
+    cat hidden
+    [ "$status" = 4 ]
+    [ "$(wc -l <hidden)" = 1 ]
+    grep -q CONFIG_DEBUG_INFO_BTF hidden
+    [ ! -e n.kymo ]
     kymo doctor --btf mine --for full >/dev/null
     run -4 kymo doctor --btf "$object" --for full
 }
