@@ -164,7 +164,7 @@ static __noinline u32 announce(struct kymo_slot *s, u32 cpu)
 
     if (!c || !s)
         return KYMO_SLOT_REJECTED;
-    kept = c->generation | (s->choice & KYMO_SLOT_KEPT);
+    kept = c->generation | (s->choice & KYMO_SLOT_MEMBER);
     task_fill(&e, t);
     choice = task_judge(&e, t, s->choice);
     if (choice == KYMO_SLOT_REJECTED) {
@@ -246,9 +246,9 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
     return at;
 }
 
-/* One row. A plain call is native, and its registers can be read directly. */
+/* One row. typed: the registers can be read directly. */
 static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
-                                   bool plain, u64 now, const struct call *call)
+                                   bool typed, u64 now, const struct call *call)
 {
     const u32 n_args = KYMO_INFO_N_ARGS(call->info);
     u32 bytes = KYMO_EVENT_CALL_FIXED + 8 * n_args;
@@ -272,7 +272,7 @@ static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c
     word[2] = call->dur_ns;
     word[3] = call->ret;
     word[4] = call->nr | (u32)call->flags << 16;
-    if (plain)
+    if (typed && !(call->flags & CALL_COMPAT))
         call_args_direct(regs, n_args, e->arg);
     else
         call_args(regs, call->flags & CALL_COMPAT, e->arg);
@@ -289,9 +289,9 @@ static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c
 
 /* Any call: its task may be new, left out or counted, and the call itself odd. */
 static __always_inline void take(struct pt_regs *regs, struct kymo_ring_ctl *c,
-                                 struct kymo_slot *s, u32 cpu, bool compat, struct call *call)
+                                 struct kymo_slot *s, u32 cpu, bool typed, struct call *call)
 {
-    u32 choice = s->choice & ~(u32)KYMO_SLOT_KEPT;
+    u32 choice = s->choice & ~(u32)KYMO_SLOT_MEMBER;
 
     if (!(call->info & KYMO_INFO_WANTED)) {
         c->filtered++;
@@ -312,87 +312,101 @@ static __always_inline void take(struct pt_regs *regs, struct kymo_ring_ctl *c,
         const u64 now = bpf_ktime_get_ns();
         if (s->entered_ns)
             call->dur_ns = now - s->entered_ns;
-        record(regs, c, cpu, false, now, call);
+        record(regs, c, cpu, typed, now, call);
     } else if (c->ceiling <= KYMO_LEVEL_SAMPLED && !one_in(c, KYMO_SAMPLE_EVERY)) {
         c->sampled++;
     } else {
         if (s->entered_ns)
             call->dur_ns = bpf_ktime_get_ns() - s->entered_ns;
-        count(c, cpu, s->entity, compat, call);
+        count(c, cpu, s->entity, call->flags & CALL_COMPAT, call);
     }
     s->entered_ns = 0;
 }
 
 /* A call that does not return: its row is made now. */
-static __noinline bool taken_at_entry(struct pt_regs *regs, u32 nr, u32 cpu)
+static __noinline void take_at_entry(struct pt_regs *regs, u32 nr, u32 cpu, bool compat)
 {
     struct call call = {.dur_ns = KYMO_DUR_UNKNOWN,
                         .nr = nr,
                         .tid = (u32)bpf_get_current_pid_tgid(),
-                        .flags = CALL_AT_ENTRY};
-    const bool compat = is_compat((struct task_struct *)bpf_get_current_task());
+                        .flags = CALL_AT_ENTRY | (compat ? CALL_COMPAT : 0)};
     struct kymo_ring_ctl *c = ring_of(cpu);
     struct kymo_slot *s = slot_of(call.tid);
 
-    call.info = info_of(nr, compat);
-    if (!c || !(call.info & KYMO_INFO_AT_ENTRY))
-        return false;
+    if (!c)
+        return;
     c->seen++;
     if (!s) {
         c->filtered++;
-        return true;
+        return;
     }
     s->entered_ns = 0;
-    if (compat)
-        call.flags |= CALL_COMPAT;
-    take(regs, c, s, cpu, compat, &call);
-    return true;
+    call.info = info_of(nr, compat);
+    take(regs, c, s, cpu, false, &call);
 }
 
-static __always_inline void enter(struct pt_regs *regs, u32 nr)
+/* By the number, so that what only counts need not ask for more; the table has the last word. */
+static __always_inline bool may_be_last(u32 nr)
 {
-    const u32 cpu = bpf_get_smp_processor_id();
-    struct kymo_ring_ctl *c = ring_of(cpu);
-    struct kymo_slot *s;
-    bool timed;
+    return is_last(nr) || is_last_compat(nr);
+}
 
-    if (!c)
-        return;
-    if (unlikely(c->ceiling == KYMO_LEVEL_OFF))
-        return;
-    /* Two clock reads are most of what we cost: who only counts takes them of some calls. */
-    timed = likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
-    if (!timed && !is_last(nr) && !is_last_compat(nr))
-        return;
-    s = slot_of((u32)bpf_get_current_pid_tgid());
+static __always_inline void enter(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
+                                  u32 nr, u32 tid, bool compat, bool timed)
+{
+    struct kymo_slot *s = slot_of(tid);
+
     if (!s)
         return;
-    if (unlikely(is_last(nr) || ((s->choice & KYMO_SLOT_COMPAT) && is_last_compat(nr))) &&
-        taken_at_entry(regs, nr, cpu))
+    if (unlikely(compat ? is_last_compat(nr) : is_last(nr))) {
+        take_at_entry(regs, nr, cpu, compat);
         return;
+    }
     if (!timed || (whom.counts && (s->choice & KYMO_SLOT_COUNTED) &&
                    c->ceiling == KYMO_LEVEL_FULL && !one_in(c, KYMO_TIME_EVERY)))
         return;
     s->entered_ns = bpf_ktime_get_ns();
 }
 
+/* Two clock reads are most of what we cost: who only counts takes them of some calls. */
+static __always_inline bool is_timed(struct kymo_ring_ctl *c)
+{
+    return likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 {
-    enter(regs, (u32)id);
+    const u32 cpu = bpf_get_smp_processor_id();
+    struct kymo_ring_ctl *c = ring_of(cpu);
+    struct task_struct *t;
+    u32 compat;
+    bool timed;
+
+    if (!c || unlikely(c->ceiling == KYMO_LEVEL_OFF))
+        return 0;
+    timed = is_timed(c);
+    if (!timed && !may_be_last((u32)id))
+        return 0;
+    t = bpf_get_current_task_btf();
+    compat = t->COMPAT_WORD & COMPAT_MASK ? 1 : 0;
+    c->entered_regs = (u64)ctx[0];
+    c->entered_tid = t->pid;
+    c->entered_compat = compat;
+    enter(regs, c, cpu, (u32)id, t->pid, compat, timed);
     return 0;
 }
 
 /* The exit of a call that is not plain; the odd cases are told apart here. */
-static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
+static __always_inline void exit_any(struct pt_regs *regs, u32 cpu, long ret, bool typed,
+                                     u32 nr, bool compat)
 {
     struct call call = {.dur_ns = KYMO_DUR_UNKNOWN,
                         .ret = ret,
                         .tid = (u32)bpf_get_current_pid_tgid(),
-                        .nr = call_number(regs)};
+                        .nr = nr};
     struct kymo_ring_ctl *c = ring_of(cpu);
     struct kymo_slot *s = slot_of(call.tid);
-    const bool compat = is_compat((struct task_struct *)bpf_get_current_task());
 
     if (!c || c->ceiling == KYMO_LEVEL_OFF || call.nr == ~0u)
         return; /* the row of an rt_sigreturn was made at entry */
@@ -404,41 +418,53 @@ static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
     call.info = info_of(call.nr, compat);
     if (call.nr > NR_NONE)
         call.nr = NR_NONE;
-    if (compat) {
+    if (compat)
         call.flags = CALL_COMPAT;
-        s->choice |= KYMO_SLOT_COMPAT;
-    }
     if (!ret && (call.info & KYMO_INFO_FORKS) && !s->entered_ns)
         call.flags |= CALL_CHILD;
     if (!ret && (call.info & KYMO_INFO_CREDS))
-        s->choice &= KYMO_SLOT_KEPT; /* another user: describe and judge the thread again */
+        s->choice &= KYMO_SLOT_MEMBER; /* another user: describe and judge the thread again */
     if (!ret && (call.info & KYMO_INFO_EXECS)) {
         call.flags |= CALL_EXECED;
         call.info &= ~(7u | KYMO_INFO_STRINGS);
     }
-    take(regs, c, s, cpu, compat, &call);
+    take(regs, c, s, cpu, typed, &call);
 }
 
-/* Calls of tasks that are known and recorded in full, entered while we looked, native, and of no odd
- * kind are plain. Nearly all are, so their way is short. */
+static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
+{
+    struct task_struct *t = bpf_get_current_task_btf();
+
+    exit_any(regs, cpu, ret, true, (u32)regs->CALL_NUMBER, t->COMPAT_WORD & COMPAT_MASK);
+}
+
+/*
+ * Calls of tasks that are known and recorded in full, native, entered on this CPU and last of all there, and of
+ * no odd kind, are plain. Nearly all are, so their way is short. That the registers lie where those of the
+ * last entry lay says whose they are: a stack that passed from a dead thread to another brings an empty
+ * slot, and a thread's first exit, from clone, is odd.
+ */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-    struct task_struct *t = bpf_get_current_task_btf();
     const u32 odd = KYMO_INFO_FORKS | KYMO_INFO_EXECS | KYMO_INFO_CREDS;
     const u32 cpu = bpf_get_smp_processor_id();
     struct kymo_ring_ctl *c = ring_of(cpu);
-    struct call call = {.ret = ret, .tid = t->pid, .nr = (u32)regs->CALL_NUMBER};
-    struct kymo_slot *s = slot_of(call.tid);
+    struct call call = {.ret = ret, .nr = (u32)regs->CALL_NUMBER};
+    struct kymo_slot *s;
     u64 now, entered;
 
-    if (!c || !s || call.nr >= KYMO_CALLS_MAX || (t->COMPAT_WORD & COMPAT_MASK))
+    if (!c || c->entered_regs != (u64)ctx[0] || c->entered_compat ||
+        c->ceiling != KYMO_LEVEL_FULL || call.nr >= KYMO_CALLS_MAX)
+        goto otherwise;
+    call.tid = c->entered_tid;
+    s = slot_of(call.tid);
+    if (!s)
         goto otherwise;
     entered = s->entered_ns;
     call.info = call_info[0][within_table(call.nr)];
     if ((call.info & (odd | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED || !entered ||
-        (s->choice & ~(u32)KYMO_SLOT_KEPT) != (c->generation | KYMO_SLOT_FULL) ||
-        c->ceiling != KYMO_LEVEL_FULL)
+        (s->choice & ~(u32)KYMO_SLOT_MEMBER) != (c->generation | KYMO_SLOT_FULL))
         goto otherwise;
     c->seen++;
     now = bpf_ktime_get_ns();
@@ -455,15 +481,26 @@ otherwise:
 SEC("raw_tp/sys_enter")
 int sys_enter_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-    enter((struct pt_regs *)ctx->args[0], (u32)ctx->args[1]);
+    const u32 cpu = bpf_get_smp_processor_id(), nr = (u32)ctx->args[1];
+    struct kymo_ring_ctl *c = ring_of(cpu);
+    bool timed;
+
+    if (!c || c->ceiling == KYMO_LEVEL_OFF)
+        return 0;
+    timed = is_timed(c);
+    if (timed || may_be_last(nr))
+        enter((struct pt_regs *)ctx->args[0], c, cpu, nr, (u32)bpf_get_current_pid_tgid(),
+              is_compat((struct task_struct *)bpf_get_current_task()), timed);
     return 0;
 }
 
 SEC("raw_tp/sys_exit")
 int sys_exit_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-    exit_otherwise((struct pt_regs *)ctx->args[0], bpf_get_smp_processor_id(),
-                   (long)ctx->args[1]);
+    struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+
+    exit_any(regs, bpf_get_smp_processor_id(), (long)ctx->args[1], false, call_number(regs),
+             is_compat((struct task_struct *)bpf_get_current_task()));
     return 0;
 }
 

@@ -96,32 +96,37 @@ struct kymo_event_process {
 #define KYMO_EVENT_PROCESS_FIXED 88u
 
 /* One per CPU, mapped by both sides. The producer owns the first part, the consumer the second;
- * they lie 128 bytes apart so that neither slows the other. What every call touches fits the first
+ * they lie 192 bytes apart so that neither slows the other. What every call touches fits the first
  * cache line. */
 struct kymo_ring_ctl {
     KYMO_U64 head; /* bytes ever produced */
     KYMO_U64 busy; /* a producer is inside: a nested one must drop */
     KYMO_U64
-    seen; /* calls that reached the program: stored + filtered + aggregated + sampled + dropped */
+        seen; /* calls that reached the program: stored + filtered + aggregated + sampled + dropped */
     KYMO_U64 stored;
-    KYMO_U64 aggregated; /* counted in a cell */
     KYMO_U32
-    generation; /* << 8; bumped when tasks move between cgroups: all answers are stale then */
+        generation; /* << 8; bumped when tasks move between cgroups: all answers are stale then */
     KYMO_U32 ceiling; /* KYMO_LEVEL_*, set by the recorder: nobody is recorded in more detail */
+    KYMO_U64
+        entered_regs; /* of the last call that was entered here: whoever leaves with the same */
+    KYMO_U32 entered_tid; /*   registers is this thread */
+    KYMO_U32 entered_compat;
     KYMO_U64 rng;
-    KYMO_U64 filtered;
 
+    KYMO_U64 aggregated; /* counted in a cell */
+    KYMO_U64 filtered;
     KYMO_U64 dropped_ring;
     KYMO_U64 dropped_nested;
     KYMO_U64 dropped_quota;
     KYMO_U64 sampled;
     KYMO_U64 tasks; /* TASK records stored: they are no calls */
     KYMO_U64 unread;
+
     KYMO_U64 entities; /* numbers given to processes that this CPU announced */
-    KYMO_U64 pad0;
+    KYMO_U64 pad0[7];
 
     KYMO_U64 tail; /* bytes ever consumed */
-    KYMO_U64 pad1[15];
+    KYMO_U64 pad1[7];
 };
 
 /* How much is recorded of a task, and of all. */
@@ -145,8 +150,6 @@ enum {
     KYMO_SLOT_REJECTED = 2, /* no filter selects it */
     KYMO_SLOT_MEMBER = 4,   /* belongs to the chosen process trees; outlives generations */
     KYMO_SLOT_COUNTED = 8,  /* its TASK record was stored: its calls are counted */
-    KYMO_SLOT_COMPAT = 16,  /* it has made 32-bit calls; outlives generations */
-    KYMO_SLOT_KEPT = 4 | 16,
 };
 
 #define KYMO_GENERATION 0x100u
@@ -242,8 +245,8 @@ _Static_assert(sizeof(struct kymo_event_task) == 80, "task");
 _Static_assert(__builtin_offsetof(struct kymo_event_process, text) == KYMO_EVENT_PROCESS_FIXED,
                "process");
 _Static_assert(sizeof(struct kymo_ring_ctl) == 256, "ctl");
-_Static_assert(__builtin_offsetof(struct kymo_ring_ctl, tail) == 128, "ctl tail");
-_Static_assert(__builtin_offsetof(struct kymo_ring_ctl, dropped_ring) == 64, "ctl first line");
+_Static_assert(__builtin_offsetof(struct kymo_ring_ctl, tail) == 192, "ctl tail");
+_Static_assert(__builtin_offsetof(struct kymo_ring_ctl, aggregated) == 64, "ctl first line");
 _Static_assert(sizeof(struct kymo_cell) == 192, "cell");
 
 #endif

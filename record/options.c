@@ -243,8 +243,8 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
          "exit 5 when a larger share of the events was lost (default: 100%)", &o->max_loss, 0,
          0},
         {KYMO_OPT_BYTES, 0, "kernel-ring", "SIZE",
-         "kernel ring of each CPU, 2M to 128M (default: 16M)", &o->ring_bytes, 2u << 20,
-         128u << 20},
+         "kernel ring of each CPU, 2M to 128M (default: 16M, or as --max-memory allows)",
+         &o->ring_bytes, 2u << 20, 128u << 20},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no first line, no summary", &o->quiet, 0, 0},
         {KYMO_OPT_FLAG, 0, "no-progress", NULL, "no progress line on a terminal",
          &o->no_progress, 0, 0},
@@ -278,12 +278,23 @@ static int check(struct options *o)
     return KYMO_CLI_GO_ON;
 }
 
+/* A quarter of the memory that was granted, over all CPUs, in rings; the rest is for rows. */
+static uint64_t ring_bytes_under(uint64_t memory_bytes)
+{
+    const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+    uint64_t bytes = RING_BYTES_DEFAULT;
+
+    while (memory_bytes && bytes > KYMO_SLICE_BYTES &&
+           bytes * (uint64_t)(cpus > 0 ? cpus : 1) > memory_bytes / 4)
+        bytes /= 2;
+    return bytes;
+}
+
 int options_parse(struct options *o, int argc, char **argv)
 {
     int first, e;
 
     *o = (struct options){
-        .ring_bytes = RING_BYTES_DEFAULT,
         .min_free = MIN_FREE_DEFAULT,
         .max_loss = 1,
         .zstd_level = ZSTD_LEVEL_DEFAULT,
@@ -301,6 +312,8 @@ int options_parse(struct options *o, int argc, char **argv)
         name_by_default(o);
         o->max_bytes = o->max_bytes ? o->max_bytes : MAX_BYTES_DEFAULT;
     }
+    if (!o->ring_bytes)
+        o->ring_bytes = ring_bytes_under(o->max_memory_bytes);
     return check(o);
 }
 
