@@ -40,6 +40,9 @@ static void local_addresses_are_paths_or_names(void **state)
     memcpy(a.sun_path, "\0name", 5);
     addr_text((const uint8_t *)&a, offsetof(struct sockaddr_un, sun_path) + 5, text);
     assert_string_equal(text, "unix:@name");
+    memcpy(a.sun_path, "\0a\0b\0\0", 6);
+    addr_text((const uint8_t *)&a, offsetof(struct sockaddr_un, sun_path) + 6, text);
+    assert_string_equal(text, "unix:@a@b");
     addr_text((const uint8_t *)&a, sizeof(a.sun_family), text);
     assert_string_equal(text, "unix:");
 }
