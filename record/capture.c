@@ -16,6 +16,7 @@
 #include "record/budget.h"
 #include "record/control.h"
 #include "record/host.h"
+#include "record/redact.h"
 #include "record/spawn.h"
 
 #define NS_PER_S 1000000000u
@@ -119,6 +120,17 @@ static void take_snapshot(void *drain, const struct kymo_event_task *t)
     drain_snapshot(drain, t);
 }
 
+/* Its arguments are a command's, too, behind --. */
+static void write_command(struct capture *c)
+{
+    char line[4 * KYMO_ARGV_MAX];
+    const struct kymo_scrubbed safe =
+        redact_argv(c->o->redact, c->o->what, c->o->what_bytes, false);
+
+    host_join_argv(safe.s, safe.n, line, sizeof(line));
+    drain_fact(c->drain, "command", line);
+}
+
 static kymo_status write_context(struct capture *c, struct kymo_err *err)
 {
     char buf[32];
@@ -126,7 +138,8 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     drain_clock(c->drain);
     host_facts(take_fact, c->drain);
     drain_fact(c->drain, "recorder", "kymo " KYMO_VERSION);
-    drain_fact(c->drain, "command", c->o->what);
+    write_command(c);
+    redact_facts(c->o->redact, take_fact, c->drain);
     drain_fact(c->drain, "sources", "syscall process");
     drain_fact(c->drain, "level",
                !c->o->session.whom.counts  ? "full"
@@ -160,6 +173,9 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
         c->cmd_running = true;
     }
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
+    drain_redact(c->drain, c->o->redact);
+    if (redact_warning(c->o->redact))
+        c->o->say(redact_warning(c->o->redact));
     KYMO_TRY(choose_trees(c, err));
     c->level_max = c->o->session.whom.counts && !c->o->session.whom.full.n ? KYMO_LEVEL_COUNTS
                                                                            : KYMO_LEVEL_FULL;

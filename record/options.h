@@ -13,6 +13,7 @@ struct options {
     const char *path, *syscalls, *filter, *level, *full;
     uint64_t window_ns, max_memory_bytes;
     double max_cpu;
+    const char *redact, *key;
     uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, comms;
@@ -24,7 +25,8 @@ struct options {
     struct kymo_whom whom;
     uint32_t tree[KYMO_LIST_MAX]; /* -p */
     struct callset calls;
-    char *what; /* the command line; freed by options_release */
+    char *what; /* the arguments, a NUL behind each; freed by options_release */
+    size_t what_bytes;
 };
 
 /*

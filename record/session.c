@@ -27,7 +27,7 @@ struct session {
     struct ring_buffer *process_ring;
     struct bpf_link *snapshot;
     uint32_t n_cpus, n_slices, n_slots, n_cells;
-    bool raw; /* the programs follow no pointers of the kernel's own types */
+    bool raw;       /* the programs follow no pointers of the kernel's own types */
     uint8_t *cells; /* n_cpus * (n_cells + KYMO_CELL_SPARE) */
     uint8_t *data;  /* n_cpus * n_slices values of slice_stride bytes */
     size_t cells_bytes, data_bytes, slice_stride;

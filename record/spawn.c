@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "record/nocore.h"
+
 /* Signals as a shell would hand them over, the caller's own ids, then the command. */
 static void become(int go, int failed, char *const *argv)
 {
@@ -17,6 +19,7 @@ static void become(int go, int failed, char *const *argv)
 
     while (read(go, &c, 1) < 0 && errno == EINTR)
         ;
+    nocore_end();
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
