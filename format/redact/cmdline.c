@@ -59,7 +59,7 @@ static int is_reference(const struct scan *c, const struct command *m, size_t fr
 static void unquote(const struct scan *c, struct word *w)
 {
     const size_t n = w->to - w->from;
-    const char first = n ? c->s[w->from] : 0;
+    const char first = byte_at(c, w->from, w->from, w->to);
     if (w->is_mixed || (first != '\'' && first != '"'))
         return;
     w->from++;
@@ -292,15 +292,15 @@ static void take_operand(struct scan *c, struct command *m, const struct word *w
 static void take_word(struct scan *c, struct command *m, const struct word *w)
 {
     const enum take pending = m->pending;
+    const int is_named = pending == TAKE_NAMED || pending == TAKE_NAMEDPATH;
+    const int has_dash = w->to - w->from > 1 && c->s[w->from] == '-' && !m->is_first;
     m->pending = TAKE_NOTHING;
     if (m->has_auth)
         scan_hide(c, w->from, w->to, KYMO_SCRUB_PROGRAM);
-    else if ((pending == TAKE_NAMED || pending == TAKE_NAMEDPATH) && is_option(c, w))
+    else if ((is_named && is_option(c, w)) || (pending == TAKE_NOTHING && has_dash))
         take_option(c, m, w);
     else if (pending != TAKE_NOTHING)
         take_value(c, m, pending, w);
-    else if (w->to - w->from > 1 && c->s[w->from] == '-' && !m->is_first)
-        take_option(c, m, w);
     else
         take_operand(c, m, w);
 }

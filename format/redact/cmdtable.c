@@ -133,11 +133,11 @@ static int is_named(const struct program *p, const char *name, size_t n)
 
 const struct program *program_of(const char *name, size_t n)
 {
-    const char *slash = n ? memrchr(name, '/', n) : NULL;
-    if (slash) {
-        n -= (size_t)(slash + 1 - name);
-        name = slash + 1;
-    }
+    size_t base = n;
+    while (base && name[base - 1] != '/')
+        base--;
+    name += base;
+    n -= base;
     if (n && *name == '-') /* a login shell */
         name++, n--;
     for (size_t i = 0; n && i < KYMO_COUNT_OF(programs); i++)

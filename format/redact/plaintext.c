@@ -113,7 +113,7 @@ static size_t bare_end(const struct scan *c, size_t from, size_t name, size_t at
 {
     while (name > from && c->s[name - 1] == '-')
         name--;
-    const char before = name > from ? c->s[name - 1] : 0;
+    const char before = byte_at(c, name - 1, from, to);
     if (!before)
         return rest_end(c, name, at, to);
     switch (before) {
@@ -141,7 +141,7 @@ static size_t bare_end(const struct scan *c, size_t from, size_t name, size_t at
 /* What is between a name and its value; 0: nothing that would make it one. */
 static char separator(const struct scan *c, size_t from, size_t name, size_t *at, size_t to)
 {
-    const char before = name > from ? c->s[name - 1] : 0;
+    const char before = byte_at(c, name - 1, from, to);
     int is_quoted = 0;
     if (*at < to && c->s[*at] == '\\')
         ++*at;
@@ -151,7 +151,7 @@ static char separator(const struct scan *c, size_t from, size_t name, size_t *at
     }
     const size_t touching = *at;
     *at = skip_blanks(c, *at, to);
-    const char sign = *at < to ? c->s[*at] : 0;
+    const char sign = byte_at(c, *at, from, to);
     if (sign == '=') {
         *at += *at + 1 < to && c->s[*at + 1] == '>' ? 2 : 1; /* => is of maps */
         if (touching + 1 < *at || is_quoted)
@@ -208,7 +208,7 @@ static int goes_on(const struct scan *c, size_t at, size_t to)
 /* Hide the value of the name s[name, end), if it is one; where to go on. */
 static size_t scan_name(struct scan *c, size_t from, size_t name, size_t end, size_t to)
 {
-    const char before = name > from ? c->s[name - 1] : 0;
+    const char before = byte_at(c, name - 1, from, to);
     const int is_query = before == '?' || before == '&';
     size_t at = end;
     const char sign = separator(c, from, name, &at, to);
@@ -251,8 +251,9 @@ static size_t scan_bearer(struct scan *c, size_t end, size_t to)
 
 static size_t last_at(const struct scan *c, size_t from, size_t to)
 {
-    const char *p = memrchr(c->s + from, '@', to - from);
-    return p ? (size_t)(p - c->s) : SIZE_MAX;
+    while (to > from && c->s[to - 1] != '@')
+        to--;
+    return to > from ? to - 1 : SIZE_MAX;
 }
 
 static int is_port(const struct scan *c, size_t from, size_t to)

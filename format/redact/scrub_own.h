@@ -38,7 +38,7 @@ static inline int is_letter(char c)
 }
 static inline int is_word(char c)
 {
-    return (unsigned char)((c | 32) - 'a') < 26 || (unsigned char)(c - '0') < 10 || c == '_';
+    return (unsigned)(c | 32) - 'a' < 26 || (unsigned)c - '0' < 10 || c == '_';
 }
 static inline int is_blank(char c)
 {
@@ -50,7 +50,7 @@ static inline int is_quote(char c)
 }
 static inline char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 /* Is s[n] this word, whatever the case? */
 static inline int is_same(const char *s, size_t n, const char *word)
@@ -59,6 +59,14 @@ static inline int is_same(const char *s, size_t n, const char *word)
         if (!word[i] || lower(s[i]) != word[i])
             return 0;
     return !word[n];
+}
+
+/* The byte at i, and zero where s[from, to) is over. */
+static inline char byte_at(const struct scan *c, size_t i, size_t from, size_t to)
+{
+    if (i < from || i >= to)
+        return 0;
+    return c->s[i];
 }
 
 enum secret_name {

@@ -114,7 +114,7 @@ static size_t scan_stray(struct scan *c, size_t at, size_t to)
 
 static size_t scan_item(struct scan *c, size_t i, size_t to, int is_strict)
 {
-    const char s = c->s[i], next = i + 1 < to ? c->s[i + 1] : 0;
+    const char s = c->s[i], next = byte_at(c, i + 1, i, to);
     if (s == '\'' || (s == '"' && !is_strict))
         return scan_string(c, i, to);
     if (s == '"' || s == '`')
