@@ -42,7 +42,7 @@ struct pair {
     const char *key, *value;
 };
 
-/* What was hidden before it was written, by rule: hits since the start of the recording. */
+/* What was hidden before it was written, by rule. */
 struct rule {
     const char *name;
     uint64_t hits;
@@ -194,8 +194,7 @@ static kymo_status take_rule(struct info *f, const struct kymo_batch *b, uint32_
         return KYMO_OK;
     if (i == f->n_rules)
         f->rule[f->n_rules++] = (struct rule){.name = name};
-    if (number(b, "hits", row) > f->rule[i].hits)
-        f->rule[i].hits = number(b, "hits", row);
+    f->rule[i].hits += number(b, "hits", row);
     return KYMO_OK;
 }
 

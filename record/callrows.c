@@ -184,7 +184,8 @@ static bool take_texts(struct callrows *c, struct kymo_rows *r, const struct kym
     if (e->has_addr) {
         const size_t n = addr_text((const uint8_t *)first, e->path_bytes, text);
         t->has_addr = true;
-        t->addr = intern_path(c, r, text, n);
+        const struct kymo_scrubbed safe = redact_addr(c->redact, text, n);
+        t->addr = kymo_rows_intern(r, safe.s, safe.n);
         return t->addr != 0;
     }
     t->has_path = true;

@@ -14,6 +14,7 @@
 
 struct redact {
     struct kymo_scrub *scrub;
+    uint64_t told[REDACT_RULES]; /* hits that have a row */
     char warning[KYMO_ERR_BYTES_MAX + 160];
 };
 
@@ -118,15 +119,16 @@ void redact_facts(const struct redact *r, redact_fact take, void *ctx)
     take(ctx, "redact_key_id", id);
 }
 
-void redact_row(const struct redact *r, unsigned rule, struct kymo_rows *rows, uint64_t ts_ns)
+void redact_row(struct redact *r, unsigned rule, struct kymo_rows *rows, uint64_t ts_ns)
 {
     const char *name = kymo_scrub_rule_name((enum kymo_scrub_rule)rule);
+    const uint64_t hits = kymo_scrub_hits(r->scrub, (enum kymo_scrub_rule)rule);
     const uint32_t i = kymo_rows_add(rows);
 
     kymo_rows_set(rows, KYMO_REDACT_TS, i, ts_ns);
     kymo_rows_set_str(rows, KYMO_REDACT_RULE, i, name, strlen(name));
-    kymo_rows_set(rows, KYMO_REDACT_HITS, i,
-                  kymo_scrub_hits(r->scrub, (enum kymo_scrub_rule)rule));
+    kymo_rows_set(rows, KYMO_REDACT_HITS, i, hits - r->told[rule]);
+    r->told[rule] = hits;
 }
 
 /* ---- texts ---------------------------------------------------------------------------------- */
@@ -134,6 +136,18 @@ void redact_row(const struct redact *r, unsigned rule, struct kymo_rows *rows, u
 struct kymo_scrubbed redact_path(struct redact *r, const char *s, size_t n, size_t n_max)
 {
     return r ? kymo_scrub_path(r->scrub, s, n, n >= n_max) : (struct kymo_scrubbed){s, n};
+}
+
+/* Only a local socket has a name that somebody chose; the colon of its family is no sign. */
+struct kymo_scrubbed redact_addr(struct redact *r, const char *s, size_t n)
+{
+    static const char local[] = "unix:";
+    const size_t head = sizeof(local) - 1;
+
+    if (!r || n <= head || memcmp(s, local, head) != 0 ||
+        !kymo_scrub_suspects(s + head, n - head))
+        return (struct kymo_scrubbed){s, n};
+    return kymo_scrub_text(r->scrub, s, n, 0);
 }
 
 struct kymo_scrubbed redact_argv(struct redact *r, const char *s, size_t n, bool is_cut)

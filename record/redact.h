@@ -30,18 +30,20 @@ const char *redact_warning(const struct redact *r);
 /* The facts of the context table: redact_policy, redact_key_id. */
 typedef void (*redact_fact)(void *ctx, const char *key, const char *value);
 void redact_facts(const struct redact *r, redact_fact take, void *ctx);
-/* A row for each rule: its hits since the start. */
+/* A row for a rule: its hits since its last row. */
 #define REDACT_RULES KYMO_SCRUB_RULES
-void redact_row(const struct redact *r, unsigned rule, struct kymo_rows *rows, uint64_t ts_ns);
+void redact_row(struct redact *r, unsigned rule, struct kymo_rows *rows, uint64_t ts_ns);
 
 /*
  * Each gives what may be written: s itself, or memory that is valid until the next call.
  *
- * path   of a file, of a descriptor, of a local socket ("unix:/run/x"); quick where there is nothing
+ * path   of a file or a descriptor; n_max: what is that long was cut; quick where there is nothing
+ * addr   of a socket, as text (record/addr.h)
  * argv   arguments, a NUL behind each; is_cut: they go on beyond the n bytes we have
  * text   of no kind
  */
 struct kymo_scrubbed redact_path(struct redact *r, const char *s, size_t n, size_t n_max);
+struct kymo_scrubbed redact_addr(struct redact *r, const char *s, size_t n);
 struct kymo_scrubbed redact_argv(struct redact *r, const char *s, size_t n, bool is_cut);
 struct kymo_scrubbed redact_text(struct redact *r, const char *s, size_t n);
 

@@ -64,6 +64,7 @@ wait_for_recorder() {
 make_workload() {
     cat >workload <<SH
 export API_TOKEN=${canary}env
+command -v curl >/dev/null || curl() { (exec -a curl true "\$@"); }
 curl -s -m 1 -u me:${canary}curl 'http://127.0.0.1:1/?access_token=${canary}query&page=2'
 curl -s -m 1 -H 'Authorization: Bearer ${canary}head' http://other:${canary}url@127.0.0.1:1/
 env PGPASSWORD=${canary}pg sh -c 'exec -a psql true -c "SELECT name FROM users WHERE mail = '"'${canary}sql'"' AND id = 4711"'
