@@ -102,13 +102,13 @@ struct kymo_ring_ctl {
     KYMO_U64 head; /* bytes ever produced */
     KYMO_U64 busy; /* a producer is inside: a nested one must drop */
     KYMO_U64
-        seen; /* calls that reached the program: stored + filtered + aggregated + sampled + dropped */
+    seen; /* calls that reached the program: stored + filtered + aggregated + sampled + dropped */
     KYMO_U64 stored;
     KYMO_U32
-        generation; /* << 8; bumped when tasks move between cgroups: all answers are stale then */
+    generation; /* << 8; bumped when tasks move between cgroups: all answers are stale then */
     KYMO_U32 ceiling; /* KYMO_LEVEL_*, set by the recorder: nobody is recorded in more detail */
     KYMO_U64
-        entered_regs; /* of the last call that was entered here: whoever leaves with the same */
+    entered_regs; /* of the last call that was entered here: whoever leaves with the same */
     KYMO_U32 entered_tid; /*   registers is this thread */
     KYMO_U32 entered_compat;
     KYMO_U64 rng;
