@@ -15,7 +15,7 @@ build="gcc make pkg-config
   clang llvm bpftool linux-libc-dev"
 check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev
-  redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf strace zsh
+  redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf strace curl sqlite3 zsh
   busybox-static runc bpftrace libcap2-bin"
 bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq util-linux"
 # Node.js from elsewhere brings its own npm, beside which Debian's cannot be installed.

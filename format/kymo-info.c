@@ -18,6 +18,7 @@
 #define SOURCES_MAX 64u
 #define MARKS_MAX 10000u
 #define CONTEXT_MAX 256u
+#define RULES_MAX 64u
 #define KEEP_BYTES ((size_t)16 << 20)
 #define NS_PER_S 1000000000u
 
@@ -41,6 +42,12 @@ struct pair {
     const char *key, *value;
 };
 
+/* What was hidden before it was written, by rule. */
+struct rule {
+    const char *name;
+    uint64_t hits;
+};
+
 struct info {
     struct kymo_arena keep;
     struct table table[TABLES_MAX];
@@ -51,6 +58,8 @@ struct info {
     size_t n_marks, n_marks_all;
     struct pair context[CONTEXT_MAX];
     size_t n_context;
+    struct rule rule[RULES_MAX];
+    size_t n_rules;
     uint64_t ts_min_ns, ts_max_ns; /* over all chunks that have times, side books last */
     int has_times, has_main_times, has_clock;
     uint64_t clock_ts_ns, clock_real_ns; /* first anchor */
@@ -62,7 +71,7 @@ struct info {
     uint64_t torn_at;
 };
 
-static const char *const read_tables[] = {"loss", "cost", "clock", "context", "mark"};
+static const char *const read_tables[] = {"loss", "cost", "clock", "context", "mark", "redact"};
 
 /* -------- gathering -------- */
 
@@ -173,6 +182,22 @@ static kymo_status take_context(struct info *f, const struct kymo_batch *b, uint
     return KYMO_OK;
 }
 
+static kymo_status take_rule(struct info *f, const struct kymo_batch *b, uint32_t row,
+                             struct kymo_err *err)
+{
+    const char *name;
+    size_t i = 0;
+    KYMO_TRY(keep_cell(f, b, kymo_batch_column(b, "rule"), row, &name, err));
+    while (i < f->n_rules && strcmp(f->rule[i].name, name) != 0)
+        i++;
+    if (i == RULES_MAX)
+        return KYMO_OK;
+    if (i == f->n_rules)
+        f->rule[f->n_rules++] = (struct rule){.name = name};
+    f->rule[i].hits += number(b, "hits", row);
+    return KYMO_OK;
+}
+
 static kymo_status take_rows(struct info *f, const struct kymo_batch *b, struct kymo_err *err)
 {
     const char *table = kymo_batch_table(b);
@@ -183,6 +208,8 @@ static kymo_status take_rows(struct info *f, const struct kymo_batch *b, struct 
             KYMO_TRY(take_mark(f, b, i, err));
         } else if (!strcmp(table, "context")) {
             KYMO_TRY(take_context(f, b, i, err));
+        } else if (!strcmp(table, "redact")) {
+            KYMO_TRY(take_rule(f, b, i, err));
         } else if (!strcmp(table, "cost")) {
             take_cost(f, b, i);
         } else if (!f->has_clock) {
@@ -376,6 +403,22 @@ static void print_cost(const struct info *f)
            kymo_human_bytes(rss, sizeof(rss), f->cost_rss_bytes), 100.0 * f->cost_fill);
 }
 
+static void print_rules(const struct info *f)
+{
+    uint64_t hits = 0;
+    if (!f->n_rules)
+        return;
+    printf("\nhidden   ");
+    for (size_t i = 0; i < f->n_rules; i++) {
+        hits += f->rule[i].hits;
+        if (!f->rule[i].hits)
+            continue;
+        printf(" %" PRIu64 " by ", f->rule[i].hits);
+        kymo_print_safe(stdout, f->rule[i].name, strlen(f->rule[i].name));
+    }
+    puts(hits ? "" : " nothing that looked like a secret");
+}
+
 static void print_marks(const struct info *f)
 {
     if (!f->n_marks_all)
@@ -440,6 +483,7 @@ static void print_info(const struct info *f, const char *path)
     if (is_host_capture(f))
         print_loss(f);
     print_cost(f);
+    print_rules(f);
     print_marks(f);
     print_unseen(f);
 }
@@ -505,6 +549,15 @@ static json_t *json_marks(const struct info *f)
     return list;
 }
 
+static json_t *json_rules(const struct info *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n_rules; i++)
+        json_array_append_new(list, json_pack("{so so}", "rule", json_text(f->rule[i].name),
+                                              "hits", json_u64(f->rule[i].hits)));
+    return list;
+}
+
 static json_t *json_context(const struct info *f)
 {
     json_t *object = json_object();
@@ -519,12 +572,13 @@ static json_t *json_context(const struct info *f)
 
 static kymo_status print_json(const struct info *f, const char *path, struct kymo_err *err)
 {
-    json_t *j = json_pack("{so ss so so so so so}", "file", json_text(path), "state",
+    json_t *j = json_pack("{so ss so so so so so so}", "file", json_text(path), "state",
                           f->is_torn       ? "torn"
                           : f->is_complete ? "complete"
                                            : "unfinished",
                           "bytes", json_u64(f->file_bytes), "tables", json_tables(f), "loss",
-                          json_loss(f), "marks", json_marks(f), "context", json_context(f));
+                          json_loss(f), "marks", json_marks(f), "context", json_context(f),
+                          "redact", json_rules(f));
     if (!j)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for JSON");
     if (f->has_times) {

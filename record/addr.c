@@ -34,6 +34,20 @@ static int inet6_text(const uint8_t *raw, size_t n, char *out)
     return snprintf(out, ADDR_TEXT_MAX, "inet6:[%s]:%u", host, ntohs(a.sin6_port));
 }
 
+/* The whole rest is the name, zeros and all, which the kernel's own list shows as @, too. Programs
+ * that give the size of the struct instead of that of the name have many at its end. */
+static int abstract_text(const char *name, size_t n, char *out)
+{
+    int at = snprintf(out, ADDR_TEXT_MAX, "unix:@");
+
+    while (n && !name[n - 1])
+        n--;
+    for (size_t i = 0; i < n && at < (int)ADDR_TEXT_MAX - 1; i++)
+        out[at++] = (char)(name[i] ? name[i] : '@');
+    out[at] = 0;
+    return at;
+}
+
 static int unix_text(const uint8_t *raw, size_t n, char *out)
 {
     const size_t at = offsetof(struct sockaddr_un, sun_path);
@@ -42,8 +56,8 @@ static int unix_text(const uint8_t *raw, size_t n, char *out)
 
     if (!left)
         return snprintf(out, ADDR_TEXT_MAX, "unix:");
-    if (!path[0]) /* abstract: the whole rest is the name */
-        return snprintf(out, ADDR_TEXT_MAX, "unix:@%.*s", (int)(left - 1), path + 1);
+    if (!path[0])
+        return abstract_text(path + 1, left - 1, out);
     return snprintf(out, ADDR_TEXT_MAX, "unix:%.*s", (int)strnlen(path, left), path);
 }
 

@@ -10,7 +10,8 @@
 #define ADDR_TEXT_MAX 320u
 
 /*
- * "inet:127.0.0.1:6379", "inet6:[::1]:80", "unix:/run/x", "unix:@abstract", "netlink:PID",
+ * "inet:127.0.0.1:6379", "inet6:[::1]:80", "unix:/run/x", "unix:@abstract" (zeros in it
+ * as @, those at its end left out), "netlink:PID",
  * "family:N" for others. raw[n] is a struct sockaddr as the kernel had it, perhaps cut short.
  * returns  bytes in out (NUL-terminated)
  */

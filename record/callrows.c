@@ -7,6 +7,7 @@
 
 #include "record/addr.h"
 #include "record/host.h"
+#include "record/redact.h"
 
 #define ROW_NONE UINT32_MAX
 #define NRS 65536u
@@ -21,6 +22,7 @@ struct callrows {
     uint16_t key[2][NRS];
     callrows_new_key on_new_key;
     void *on_new_key_ctx;
+    struct redact *redact; /* borrowed */
 };
 
 static void *map_zeroed(size_t bytes)
@@ -70,6 +72,11 @@ void callrows_on_new_key(struct callrows *c, callrows_new_key f, void *ctx)
 {
     c->on_new_key = f;
     c->on_new_key_ctx = ctx;
+}
+
+void callrows_redact(struct callrows *c, struct redact *r)
+{
+    c->redact = r;
 }
 
 struct task *callrows_task(const struct callrows *c, uint32_t tid)
@@ -154,9 +161,16 @@ struct texts {
     bool has_path, has_path2, has_addr;
 };
 
+static uint32_t intern_path(struct callrows *c, struct kymo_rows *r, const char *s, size_t n)
+{
+    const struct kymo_scrubbed t = redact_path(c->redact, s, n, KYMO_STR_MAX - 1);
+
+    return kymo_rows_intern(r, t.s, t.n);
+}
+
 /* The strings of a record; false when the chunk's dictionary is full. */
-static bool take_texts(struct kymo_rows *r, const struct kymo_event_call *e, size_t bytes,
-                       struct texts *t)
+static bool take_texts(struct callrows *c, struct kymo_rows *r, const struct kymo_event_call *e,
+                       size_t bytes, struct texts *t)
 {
     const size_t at = KYMO_EVENT_CALL_FIXED + 8u * e->head.n_args;
     const char *first = (const char *)e + at;
@@ -170,17 +184,18 @@ static bool take_texts(struct kymo_rows *r, const struct kymo_event_call *e, siz
     if (e->has_addr) {
         const size_t n = addr_text((const uint8_t *)first, e->path_bytes, text);
         t->has_addr = true;
-        t->addr = kymo_rows_intern(r, text, n);
+        const struct kymo_scrubbed safe = redact_addr(c->redact, text, n);
+        t->addr = kymo_rows_intern(r, safe.s, safe.n);
         return t->addr != 0;
     }
     t->has_path = true;
-    t->path = kymo_rows_intern(r, first, e->path_bytes);
+    t->path = intern_path(c, r, first, e->path_bytes);
     if (e->path_bytes && !t->path)
         return false;
     if (at + first_padded >= bytes || at + first_padded + e->path2_bytes > bytes)
         return true;
     t->has_path2 = true;
-    t->path2 = kymo_rows_intern(r, first + first_padded, e->path2_bytes);
+    t->path2 = intern_path(c, r, first + first_padded, e->path2_bytes);
     return !e->path2_bytes || t->path2;
 }
 
@@ -204,7 +219,7 @@ bool callrows_add(struct callrows *c, struct kymo_rows *r, const struct kymo_eve
     if (task == ROW_NONE)
         return false;
     const uint16_t key = key_row(c, r, e->nr, (e->flags & KYMO_CALL_COMPAT) != 0);
-    if (key == UINT16_MAX || !take_texts(r, e, bytes, &texts))
+    if (key == UINT16_MAX || !take_texts(c, r, e, bytes, &texts))
         return false;
     flags |= e->flags;
     const uint32_t i = r->n_rows++;

@@ -21,6 +21,7 @@ struct task {
 };
 
 struct callrows; /* owned */
+struct redact;
 
 KYMO_MUST_USE kymo_status callrows_open(struct callrows **out, uint32_t n_tids,
                                         struct kymo_err *err);
@@ -28,6 +29,8 @@ void callrows_close(struct callrows *c);
 
 /* A fresh chunk begins: nothing is interned in it. */
 void callrows_next_chunk(struct callrows *c);
+/* Secrets in paths are hidden from now on. r is borrowed; NULL: they are not. */
+void callrows_redact(struct callrows *c, struct redact *r);
 /* A TASK record: remember the thread. Unknown or out-of-range tids give NULL. */
 struct task *callrows_learn(struct callrows *c, const struct kymo_event_task *t);
 struct task *callrows_task(const struct callrows *c, uint32_t tid);

@@ -19,6 +19,7 @@
 #include "record/control.h"
 #include "record/host.h"
 #include "record/keeper.h"
+#include "record/redact.h"
 #include "record/spawn.h"
 
 #define NS_PER_S 1000000000u
@@ -159,6 +160,17 @@ static void name_skipped(struct capture *c)
     }
 }
 
+/* Its arguments are a command's, too, behind --. */
+static void write_command(struct capture *c)
+{
+    char line[4 * KYMO_ARGV_MAX];
+    const struct kymo_scrubbed safe =
+        redact_argv(c->o->redact, c->o->what, c->o->what_bytes, false);
+
+    host_join_argv(safe.s, safe.n, line, sizeof(line));
+    drain_fact(c->drain, "command", line);
+}
+
 static kymo_status write_context(struct capture *c, struct kymo_err *err)
 {
     char buf[32];
@@ -166,7 +178,8 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     drain_clock(c->drain);
     host_facts(take_fact, c->drain);
     drain_fact(c->drain, "recorder", "kymo " KYMO_VERSION);
-    drain_fact(c->drain, "command", c->o->what);
+    write_command(c);
+    redact_facts(c->o->redact, take_fact, c->drain);
     drain_fact(c->drain, "sources", "syscall process");
     drain_fact(c->drain, "level",
                !c->o->session.whom.counts  ? "full"
@@ -240,7 +253,11 @@ static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_
         .ctl = source_ctl,
         .record = source_record,
     };
-    return drain_open(&c->drain, &source, c->outbox, begun_ns, err);
+    KYMO_TRY(drain_open(&c->drain, &source, c->outbox, begun_ns, err));
+    drain_redact(c->drain, c->o->redact);
+    if (redact_warning(c->o->redact))
+        c->o->say(redact_warning(c->o->redact));
+    return KYMO_OK;
 }
 
 static void set_level(struct capture *c)

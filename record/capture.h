@@ -36,11 +36,16 @@ struct capture_opts {
     char *const *cmd;      /* argv of the command to run; NULL: none */
     const struct user *as; /* whom it runs as; NULL: the caller */
     struct power_plan power;
-    const char *what; /* the command line, for the context table */
+    const char
+        *what; /* the recorder's own arguments, a NUL behind each, for the context table */
+    size_t what_bytes;
+    struct redact *redact; /* borrowed; NULL: secrets are written as they are */
     /* Told twice a second; NULL: nobody wants to know. */
     void (*progress)(const struct capture_progress *p);
     /* Something works less well than it could. */
     void (*warn)(const char *text);
+    /* Something that has to be said whatever happens. */
+    void (*say)(const char *text);
     int zstd_level;
     uint64_t window_ns;        /* of the counts */
     double max_cpu;            /* CPU of the recorder, 1 is one CPU; 0: no bound */

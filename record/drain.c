@@ -12,6 +12,7 @@
 #include "record/callrows.h"
 #include "record/counts.h"
 #include "record/host.h"
+#include "record/redact.h"
 
 #define SEAL_EVERY_NS 1000000000u
 #define COST_EVERY_NS 10000000000u
@@ -42,8 +43,9 @@ struct drain {
     struct source source;
     struct outbox *outbox;
     struct callrows *callrows;
-    struct ring *ring; /* [n_rings] */
-    uint32_t *heap;    /* rings with a record, earliest first */
+    struct redact *redact; /* borrowed; NULL: nothing is hidden */
+    struct ring *ring;     /* [n_rings] */
+    uint32_t *heap;        /* rings with a record, earliest first */
     uint32_t n_heap;
     struct kymo_rows *calls; /* being filled; NULL: the queue holds all buffers */
     struct kymo_rows *small[16];
@@ -88,6 +90,12 @@ static void flush_small(struct drain *d)
 static void set_text(struct kymo_rows *r, uint32_t column, uint32_t i, const char *s)
 {
     kymo_rows_set_str(r, column, i, s, strlen(s));
+}
+
+void drain_redact(struct drain *d, struct redact *r)
+{
+    d->redact = r;
+    callrows_redact(d->callrows, r);
 }
 
 void drain_fact(struct drain *d, const char *key, const char *value)
@@ -139,7 +147,8 @@ void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *n
     const uint32_t i = kymo_rows_add(r);
     kymo_rows_set(r, KYMO_MARK_TS, i, ts_ns);
     set_text(r, KYMO_MARK_KIND, i, kind);
-    set_text(r, KYMO_MARK_NAME, i, name);
+    const struct kymo_scrubbed safe = redact_text(d->redact, name, strlen(name));
+    kymo_rows_set_str(r, KYMO_MARK_NAME, i, safe.s, safe.n);
     if (dur_ns != UINT64_MAX)
         kymo_rows_set(r, KYMO_MARK_DUR, i, dur_ns);
     kymo_rows_set(r, KYMO_MARK_UID, i, uid);
@@ -209,14 +218,18 @@ static struct kymo_rows *add_process(struct drain *d, const struct kymo_event_ta
     return r;
 }
 
-static void set_exec(struct kymo_rows *r, uint32_t i, const char *exe, size_t exe_bytes,
-                     const char *argv, size_t argv_bytes)
+/* exe_max, argv_max: what is that long was cut. */
+static void set_exec(struct drain *d, struct kymo_rows *r, uint32_t i, const char *exe,
+                     size_t exe_bytes, size_t exe_max, const char *argv, size_t argv_bytes,
+                     size_t argv_max)
 {
     char line[2 * KYMO_ARGV_MAX];
 
-    kymo_rows_set_str(r, KYMO_PROCESS_EXE, i, exe, exe_bytes);
+    struct kymo_scrubbed safe = redact_path(d->redact, exe, exe_bytes, exe_max);
+    kymo_rows_set_str(r, KYMO_PROCESS_EXE, i, safe.s, safe.n);
+    safe = redact_argv(d->redact, argv, argv_bytes, argv_bytes >= argv_max);
     kymo_rows_set_str(r, KYMO_PROCESS_ARGV, i, line,
-                      host_join_argv(argv, argv_bytes, line, sizeof(line)));
+                      host_join_argv(safe.s, safe.n, line, sizeof(line)));
 }
 
 void drain_process_event(struct drain *d, const struct kymo_event_process *e, size_t bytes)
@@ -240,7 +253,8 @@ void drain_process_event(struct drain *d, const struct kymo_event_process *e, si
         counts_ended(d->counts, e->task.entity);
     if (kind == KYMO_EVENT_EXEC &&
         bytes >= KYMO_EVENT_PROCESS_FIXED + (size_t)e->exe_bytes + e->argv_bytes)
-        set_exec(r, i, e->text, e->exe_bytes, e->text + e->exe_bytes, e->argv_bytes);
+        set_exec(d, r, i, e->text, e->exe_bytes, KYMO_EXE_MAX - 1, e->text + e->exe_bytes,
+                 e->argv_bytes, KYMO_ARGV_MAX);
 }
 
 void drain_snapshot(struct drain *d, const struct kymo_event_task *t)
@@ -253,8 +267,8 @@ void drain_snapshot(struct drain *d, const struct kymo_event_task *t)
         return;
     struct kymo_rows *r = add_process(d, t, "snapshot", &i);
     if (r)
-        set_exec(r, i, exe, host_exe(t->pid, exe, sizeof(exe)), argv,
-                 host_argv(t->pid, argv, sizeof(argv)));
+        set_exec(d, r, i, exe, host_exe(t->pid, exe, sizeof(exe)), sizeof(exe) - 1, argv,
+                 host_argv(t->pid, argv, sizeof(argv)), sizeof(argv) - 1);
 }
 
 void drain_process_counts(struct drain *d, uint64_t seen, uint64_t filtered, uint64_t dropped)
@@ -394,12 +408,22 @@ static void count_window(struct drain *d, uint64_t ts_ns, bool last)
     d->next_window_ns = ts_ns - ts_ns % d->source.window_ns + d->source.window_ns;
 }
 
+static void redact_rows(struct drain *d, uint64_t ts_ns)
+{
+    for (unsigned rule = 0; d->redact && rule < REDACT_RULES; rule++) {
+        struct kymo_rows *r = small_rows(d, &KYMO_TABLE_REDACT);
+        if (r)
+            redact_row(d->redact, rule, r, ts_ns);
+    }
+}
+
 static void seal(struct drain *d, uint64_t ts_ns, bool last)
 {
     cut_calls(d);
     count_window(d, ts_ns, last);
     if (ts_ns >= d->next_cost_ns || last) {
         cost_row(d, ts_ns);
+        redact_rows(d, ts_ns);
         drain_clock(d);
         d->next_cost_ns = ts_ns + COST_EVERY_NS;
     }

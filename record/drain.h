@@ -33,6 +33,7 @@ struct source {
 };
 
 struct drain; /* owned */
+struct redact;
 
 struct drain_totals {
     uint64_t seen, stored, filtered, aggregated, dropped, late, unread;
@@ -56,6 +57,9 @@ KYMO_MUST_USE kymo_status drain_poll(struct drain *d, uint64_t now_ns, uint32_t 
 KYMO_MUST_USE kymo_status drain_rest(struct drain *d, struct kymo_err *err);
 /* The last seal, its account taken from the kernel's own counts. */
 void drain_finish(struct drain *d, uint64_t now_ns);
+
+/* Secrets are hidden from now on, and how many is told in the redact table. r is borrowed. */
+void drain_redact(struct drain *d, struct redact *r);
 
 /* Rows of the small tables. */
 void drain_process_event(struct drain *d, const struct kymo_event_process *e, size_t bytes);

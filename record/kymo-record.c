@@ -12,7 +12,9 @@
 
 #include "format/trace/chunk.h"
 #include "record/capture.h"
+#include "record/nocore.h"
 #include "record/options.h"
+#include "record/redact.h"
 
 #define CELLS_OF_CPU 8192u /* processes times calls each makes, a CPU */
 
@@ -57,6 +59,11 @@ static void show_progress(const struct capture_progress *p)
                 p->dropped, kymo_human_bytes(bytes, sizeof(bytes), p->written_bytes),
                 100 * p->ring_fill);
     fflush(stderr);
+}
+
+static void say(const char *text)
+{
+    kymo_cli_say(TOOL, "%s", text);
 }
 
 static void warn(const char *text)
@@ -145,25 +152,34 @@ static int record(const struct options *o)
         .as = o->as_name ? &o->as : NULL,
         .power = o->power,
         .what = o->what,
+        .what_bytes = o->what_bytes,
         .progress =
             isatty(STDERR_FILENO) && !o->no_progress && !o->quiet ? show_progress : NULL,
         .warn = warn,
+        .say = say,
         .zstd_level = (int)o->zstd_level,
         .unit_ns = o->unit_ns,
         .window_ns = o->window_ns,
         .max_cpu = o->max_cpu,
         .max_memory_bytes = o->max_memory_bytes,
     };
-    kymo_status s = open_output(&c.fd, o, &err);
+    kymo_status s = KYMO_OK;
 
-    if (s)
+    if (strcmp(o->redact, "none") != 0)
+        s = redact_open(&c.redact, o->key, &err);
+    if (!s)
+        s = open_output(&c.fd, o, &err);
+    if (s) {
+        redact_close(c.redact);
         return kymo_cli_finish(TOOL, NULL, s, &err, 0);
+    }
     if (!o->quiet && o->path == o->default_path)
         kymo_cli_say(TOOL,
                      "writing %s, at most %" PRIu64 " MiB, while %.0f %% of the disk stay free",
                      o->path, o->max_bytes >> 20, 100 * o->min_free);
     say_who_runs(o);
     s = capture_run(&c, &r, &err);
+    redact_close(c.redact);
     if (c.fd != STDOUT_FILENO && close(c.fd) && !s)
         s = KYMO_FAIL(&err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write: %s", strerror(errno));
     if (!s)
@@ -178,6 +194,7 @@ int main(int argc, char **argv)
     struct options o;
 
     power_hold_standard_fds();
+    nocore_begin();
     int status = options_parse(&o, argc, argv);
 
     if (status == KYMO_CLI_GO_ON)

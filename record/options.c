@@ -161,14 +161,14 @@ static void name_by_default(struct options *o)
     o->path = o->default_path;
 }
 
-static char *joined(int argc, char **argv)
+static void keep_arguments(struct options *o, int argc, char **argv)
 {
     struct kymo_buf b = {0};
 
     for (int i = 0; i < argc; i++)
-        kymo_buf_printf(&b, "%s%s", i ? " " : "", argv[i]);
-    kymo_buf_u8(&b, 0);
-    return (char *)b.p;
+        kymo_buf_put(&b, argv[i], strlen(argv[i]) + 1);
+    o->what = (char *)b.p;
+    o->what_bytes = b.n;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -229,6 +229,15 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
         {KYMO_OPT_BYTES, 0, "max-memory", "SIZE",
          "record less while the recorder has more memory than this", &o->max_memory_bytes, 0,
          0},
+        {KYMO_OPT_GROUP, 0, NULL, NULL, "Secrets", NULL, 0, 0},
+        {KYMO_OPT_CHOICE, 0, "redact", "default|none",
+         "passwords, keys and tokens in arguments, paths and statements become keyed "
+         "pseudonyms, "
+         "or not (default: default)",
+         &o->redact, 0, 0},
+        {KYMO_OPT_STR, 0, "key", "FILE",
+         "the key of the pseudonyms, made when it is not there (default: one of this host)",
+         &o->key, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Power", NULL, 0, 0},
         {KYMO_OPT_STR, 'Z', "drop-to", "USER",
          "record as this user (default, when root: kymo, or else nobody)", &o->drop_to, 0, 0},
@@ -271,6 +280,8 @@ static int check(struct options *o)
     if ((e = parse_whom(o)) != KYMO_CLI_GO_ON || (e = parse_pids(o)) != KYMO_CLI_GO_ON ||
         (e = parse_power(o)) != KYMO_CLI_GO_ON)
         return e;
+    if (o->key && !strcmp(o->redact, "none"))
+        return kymo_cli_usage(TOOL, "--redact none hides nothing that --key could be for");
     if (1000000000u % o->unit_ns)
         return kymo_cli_usage(TOOL, "--time-unit has to divide a second, as 64ns and 1us do");
     if (callset_parse(&o->calls, o->syscalls, &err))
@@ -301,8 +312,9 @@ int options_parse(struct options *o, int argc, char **argv)
         .unit_ns = 1,
         .level = "full",
         .window_ns = WINDOW_NS_DEFAULT,
-        .what = joined(argc, argv),
+        .redact = "default",
     };
+    keep_arguments(o, argc, argv);
     e = parse_table(o, argc, argv, &first);
     if (e != KYMO_CLI_GO_ON)
         return e;

@@ -16,6 +16,7 @@ struct options {
     const char *path, *syscalls, *filter, *level, *full, *btf, *drop_to, *as_name;
     uint64_t window_ns, max_memory_bytes;
     double max_cpu;
+    const char *redact, *key;
     uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, containers, comms;
@@ -30,7 +31,8 @@ struct options {
     struct follow_opts follow;
     struct power_plan power;
     struct user as;
-    char *what; /* the command line; freed by options_release */
+    char *what; /* the arguments, a NUL behind each; freed by options_release */
+    size_t what_bytes;
 };
 
 /*

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "record/nocore.h"
+
 /* Whoever it is, with that user's groups. */
 static int take_user(const struct user *as)
 {
@@ -62,6 +64,7 @@ static _Noreturn void become(int go, int failed, const struct spawn_opts *o)
         ;
     if (n != 1)
         _exit(126); /* the recorder is gone: nobody would see the command */
+    nocore_end();
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

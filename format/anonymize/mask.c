@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORD_LETTERS 12
+#define WORD_BYTES 13u
+#define SEAL_BYTES 5u
 #define PAGE_BITS 12
 #define NOBODY 65534u
 #define FEISTEL_ROUNDS 4
@@ -20,21 +21,49 @@ void kymo_mask_init(struct kymo_mask *m, const uint8_t key[KYMO_SIPHASH_KEY_BYTE
     m->ip6 = kymo_siphash_derive(k, "ip6");
     m->id = kymo_siphash_derive(k, "user id");
     m->page = kymo_siphash_derive(k, "page");
+    m->seal = kymo_siphash_derive(k, "seal");
     m->key_id = kymo_siphash_derive(k, "name of the key").k0;
     m->hides_all = hides_all;
+}
+
+static void put_letters(char *to, size_t n, uint64_t v)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    for (size_t i = 0; i < n; i++, v >>= 5)
+        to[i] = letters[v & 31];
 }
 
 /* Sixty bits: among a million words two are alike with a chance of one in two million. */
 void kymo_mask_word(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    char word[1 + WORD_LETTERS] = {'k'};
+    char word[WORD_BYTES] = {'k'};
     if (!n)
         return;
-    uint64_t v = kymo_siphash(m->word, s, n);
-    for (int i = 1; i <= WORD_LETTERS; i++, v >>= 5)
-        word[i] = letters[v & 31];
+    put_letters(word + 1, WORD_BYTES - 1, kymo_siphash(m->word, s, n));
     kymo_buf_put(out, word, sizeof(word));
+}
+
+static void put_seal(const struct kymo_mask *m, const char *word, char *to)
+{
+    to[0] = '_';
+    put_letters(to + 1, SEAL_BYTES - 1, kymo_siphash(m->seal, word, WORD_BYTES));
+}
+
+void kymo_mask_secret(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n)
+{
+    char whole[KYMO_MASK_SECRET_BYTES] = {'k'};
+    put_letters(whole + 1, WORD_BYTES - 1, kymo_siphash(m->word, s, n));
+    put_seal(m, whole, whole + WORD_BYTES);
+    kymo_buf_put(out, whole, sizeof(whole));
+}
+
+int kymo_mask_is_secret(const struct kymo_mask *m, const char *s, size_t n)
+{
+    char seal[SEAL_BYTES];
+    if (n != KYMO_MASK_SECRET_BYTES || s[0] != 'k' || s[WORD_BYTES] != '_')
+        return 0;
+    put_seal(m, s, seal);
+    return !memcmp(s + WORD_BYTES, seal, SEAL_BYTES);
 }
 
 /* -------- paths -------- */

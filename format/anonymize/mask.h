@@ -11,6 +11,7 @@
  *             like: a path, an address, else a word; leading dashes stay
  *   user id   another number of 32 bits, one to one; 0, 65534 and -1 stay
  *   pointer   its place in its page, and a page that stands for its own
+ *   secret    a word, _ and four letters by which whoever has the key knows it for a pseudonym
  */
 #ifndef KYMO_ANONYMIZE_MASK_H
 #define KYMO_ANONYMIZE_MASK_H
@@ -21,7 +22,7 @@
 #define KYMO_MASK_PAGES 4096u
 
 struct kymo_mask {
-    struct kymo_siphash_key word, ip4, ip6, id, page;
+    struct kymo_siphash_key word, ip4, ip6, id, page, seal;
     uint64_t key_id; /* what may be told of the key */
     int hides_all;   /* well-known names, too */
     struct {
@@ -32,6 +33,8 @@ struct kymo_mask {
 void kymo_mask_init(struct kymo_mask *m, const uint8_t key[KYMO_SIPHASH_KEY_BYTES],
                     int hides_all);
 
+#define KYMO_MASK_SECRET_BYTES 18u
+
 /* Append the pseudonym of s[n]; an empty one stays empty. */
 void kymo_mask_word(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n);
 void kymo_mask_path(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n);
@@ -41,6 +44,10 @@ void kymo_mask_address(const struct kymo_mask *m, struct kymo_buf *out, const ch
                        size_t n);
 /* "10.0.0.7", "2001:db8::1"; what is neither is a word */
 void kymo_mask_host(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n);
+
+/* Always KYMO_MASK_SECRET_BYTES; is_secret: is s[n] one that this key made? */
+void kymo_mask_secret(const struct kymo_mask *m, struct kymo_buf *out, const char *s, size_t n);
+int kymo_mask_is_secret(const struct kymo_mask *m, const char *s, size_t n);
 
 uint32_t kymo_mask_ip4(const struct kymo_mask *m, uint32_t address);
 void kymo_mask_ip6(const struct kymo_mask *m, const uint8_t address[16], uint8_t out[16]);

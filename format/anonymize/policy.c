@@ -21,12 +21,12 @@ static const struct {
     {"process", "argv", KYMO_TREAT_TEXT},  {"cgroup", "path", KYMO_TREAT_PATH},
     {"mark", "kind", KYMO_TREAT_TERM},     {"loss", "source", KYMO_TREAT_TERM},
     {"context", "key", KYMO_TREAT_TERM},   {"context", "value", KYMO_TREAT_FACT},
-    {"sysname", "name", KYMO_TREAT_CALL},  {"packet", "src", KYMO_TREAT_HOST},
-    {"packet", "dst", KYMO_TREAT_HOST},    {"*", "comm", KYMO_TREAT_WORD},
-    {"*", "path", KYMO_TREAT_PATH},        {"*", "exe", KYMO_TREAT_PATH},
-    {"*", "addr", KYMO_TREAT_ADDRESS},     {"*", "uid", KYMO_TREAT_ID},
-    {"*", "gid", KYMO_TREAT_ID},           {"*", "euid", KYMO_TREAT_ID},
-    {"*", "egid", KYMO_TREAT_ID},
+    {"redact", "rule", KYMO_TREAT_TERM},   {"sysname", "name", KYMO_TREAT_CALL},
+    {"packet", "src", KYMO_TREAT_HOST},    {"packet", "dst", KYMO_TREAT_HOST},
+    {"*", "comm", KYMO_TREAT_WORD},        {"*", "path", KYMO_TREAT_PATH},
+    {"*", "exe", KYMO_TREAT_PATH},         {"*", "addr", KYMO_TREAT_ADDRESS},
+    {"*", "uid", KYMO_TREAT_ID},           {"*", "gid", KYMO_TREAT_ID},
+    {"*", "euid", KYMO_TREAT_ID},          {"*", "egid", KYMO_TREAT_ID},
 };
 
 static int is_text(enum kymo_treat t)
@@ -58,8 +58,9 @@ static int is_in(const char *const *list, size_t n_list, const char *s, size_t n
 }
 
 static const char *const open_fact[] = {
-    "machine",        "cpus",     "memory_bytes", "page_bytes",        "sources",
-    "clock_ticks_hz", "recorder", "ring_bytes",   KYMO_ANONYMIZED_KEY,
+    "machine",           "cpus",           "memory_bytes",  "page_bytes",
+    "sources",           "clock_ticks_hz", "recorder",      "ring_bytes",
+    KYMO_ANONYMIZED_KEY, "redact_policy",  "redact_key_id",
 };
 
 enum kymo_treat kymo_treat_of_fact(const char *key, size_t n)
@@ -73,9 +74,11 @@ enum kymo_treat kymo_treat_of_fact(const char *key, size_t n)
 int kymo_is_term(const char *s, size_t n)
 {
     static const char *const term[] = {
-        "snapshot", "fork",     "exec",    "exit",    "point",   "begin",
-        "end",      "syscall",  "process", "net",     "app",     "packet",
-        "system",   "hostname", "kernel",  "command", "boot_id", "kernel_version",
+        "snapshot", "fork",       "exec",    "exit",    "point",   "begin",
+        "end",      "syscall",    "process", "net",     "app",     "packet",
+        "system",   "hostname",   "kernel",  "command", "boot_id", "kernel_version",
+        "option",   "assignment", "header",  "url",     "query",   "token",
+        "program",  "sql",
     };
     return is_in(term, KYMO_COUNT_OF(term), s, n) ||
            is_in(open_fact, KYMO_COUNT_OF(open_fact), s, n);

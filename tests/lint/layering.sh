@@ -21,6 +21,7 @@ rules='
 ^format/import/        ^format/(base/|trace/|import/|kymo\.h)
 ^format/cli/           ^format/(base|cli)/
 ^format/anonymize/     ^format/(base/|trace/|anonymize/|kymo\.h)
+^format/redact/        ^format/(base/|anonymize/|redact/|kymo\.h)
 ^format/export/        ^format/(base/|trace/|io/|export/|kymo\.h)
 ^format/               ^format/
 ^record/               ^(format/|record/|[a-z_]+\.skel\.h)

@@ -70,6 +70,7 @@ static void common_calls_have_the_arguments_of_their_manual_page(void **state)
     is("symlinkat", 3, 0, 2, KYMO_CLASS_FILE);
     is("readlinkat", 4, 1, -1, KYMO_CLASS_FILE);
     is("fchmodat2", 4, 1, -1, KYMO_CLASS_FILE);
+    is("mq_open", 4, 0, -1, KYMO_CLASS_SYNC);
     is("execve", 3, 0, -1, KYMO_CLASS_PROCESS);
     is("execveat", 5, 1, -1, KYMO_CLASS_PROCESS);
     is("mount", 5, 0, 1, KYMO_CLASS_SECURITY);
