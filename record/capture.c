@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/statvfs.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +26,9 @@
 #define SLEEP_NS_MAX 40000000u
 #define FILL_WANTED 0.1
 #define PROGRESS_EVERY_NS 500000000u
+/* The flight recorder forgets its first seconds: who the processes are is told again. */
+#define CONTEXT_EVERY_NS 10000000000u
+#define HOOK_WAIT_MS 10000
 
 struct capture {
     const struct capture_opts *o;
@@ -41,7 +44,7 @@ struct capture {
     bool cmd_running, ending;
     enum capture_end end;
     int cmd_status;
-    uint64_t started_ns, sleep_ns, checked_ns, shown_ns, taken_since_shown;
+    uint64_t started_ns, sleep_ns, context_ns, shown_ns, taken_since_shown;
     double fill_since_shown;
 };
 
@@ -71,6 +74,7 @@ static kymo_status take_signals(struct capture *c, struct kymo_err *err)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_BLOCK, &set, &c->signals_before);
     signal(SIGPIPE, SIG_IGN);
     c->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -150,11 +154,47 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     return session_snapshot(c->session, take_snapshot, c->drain, err);
 }
 
+/* What a file has to say that does not hold the start of the recording; facts, and the names of calls and
+ * cgroups, the outbox keeps by itself. */
+static void write_context_again(struct capture *c)
+{
+    struct kymo_err err = {0};
+
+    outbox_context(c->outbox, true);
+    drain_clock(c->drain);
+    if (session_snapshot(c->session, take_snapshot, c->drain, &err))
+        c->o->warn(err.text);
+    drain_flush(c->drain);
+    outbox_context(c->outbox, false);
+}
+
+/* Between two seconds: the place where a part ends and the next begins. */
+static void second_over(void *ctx, uint64_t ts_ns)
+{
+    struct capture *c = ctx;
+
+    outbox_second(c->outbox, ts_ns);
+    const bool part = outbox_part_due(c->outbox, ts_ns);
+    if (part)
+        outbox_part(c->outbox, ts_ns);
+    if (!part && (!c->o->out.flight || ts_ns < c->context_ns + CONTEXT_EVERY_NS))
+        return;
+    c->context_ns = ts_ns;
+    write_context_again(c);
+}
+
+static void warn_of(const struct capture *c, const char *what, const struct kymo_err *err)
+{
+    char text[KYMO_ERR_BYTES_MAX + 64];
+
+    snprintf(text, sizeof(text), "%s%s", what, err->text);
+    c->o->warn(text);
+}
+
 static kymo_status start(struct capture *c, struct kymo_err *err)
 {
     KYMO_TRY(session_open(&c->session, &c->o->session, err));
-    KYMO_TRY(
-        outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, c->o->unit_ns, err));
+    KYMO_TRY(outbox_open_to(&c->outbox, &c->o->out, err));
     const struct counts_source counts = {c->session, session_cpus(c->session), source_cells};
     const struct source source = {
         .ctx = c->session,
@@ -175,7 +215,7 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, host_mono_ns(), err));
     drain_redact(c->drain, c->o->redact);
     if (redact_warning(c->o->redact))
-        c->o->say(redact_warning(c->o->redact));
+        c->o->warn(redact_warning(c->o->redact));
     KYMO_TRY(choose_trees(c, err));
     c->level_max = c->o->session.whom.counts && !c->o->session.whom.full.n ? KYMO_LEVEL_COUNTS
                                                                            : KYMO_LEVEL_FULL;
@@ -184,13 +224,17 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(session_attach(c->session, err));
     if (c->o->n_tree)
         KYMO_TRY(choose_trees(c, err));
+    outbox_context(c->outbox, true);
     KYMO_TRY(write_context(c, err));
+    drain_flush(c->drain);
+    outbox_context(c->outbox, false);
+    drain_on_seal(c->drain, second_over, c);
     /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
      * that is all: an empty container has no /run. */
     struct kymo_err deaf = {0};
     if (control_open(&c->control, &deaf))
-        c->o->warn(deaf.text);
-    c->started_ns = c->checked_ns = c->shown_ns = host_mono_ns();
+        warn_of(c, "marks are off: ", &deaf);
+    c->started_ns = c->context_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
     if (c->cmd_running)
         KYMO_TRY(spawn_go(&c->spawn, c->o->cmd[0], err));
@@ -224,6 +268,11 @@ static void serve_signals(struct capture *c)
     while (read(c->signals, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
         if (s.ssi_signo == SIGCHLD)
             reap(c);
+        else if (s.ssi_signo == SIGUSR2 && c->o->out.flight)
+            drain_mark(c->drain, host_mono_ns(), "trigger", "SIGUSR2", UINT64_MAX, s.ssi_uid,
+                       s.ssi_pid);
+        else if (s.ssi_signo == SIGUSR2)
+            c->o->warn("SIGUSR2 asks a flight recorder to write, which --ring makes");
         else if (c->cmd_running && s.ssi_signo == SIGINT && s.ssi_code == SI_KERNEL)
             continue; /* typed at the terminal: the command has it too, and its end is ours */
         else
@@ -238,23 +287,20 @@ static const char *take_mark(void *ctx, const struct control_mark *m)
 
     if (m->ts_ns > now || m->ts_ns + 10u * NS_PER_S < now)
         return "its time is not of this host's clock";
+    if (!strcmp(m->kind, "trigger") && !c->o->out.flight)
+        return "it writes all the time: only a recorder started with --ring has something to "
+               "dump";
     drain_mark(c->drain, m->ts_ns, m->kind, m->name, m->dur_ns, m->uid, m->pid);
     return NULL;
 }
 
-/* Bounds that protect the host's disk, looked at once a second. */
-static void check_bounds(struct capture *c, uint64_t now)
+/* What the command for finished parts had to say. */
+static void hear_hook(struct capture *c)
 {
-    struct statvfs fs;
+    char text[HOOK_TEXT_MAX];
 
-    if (now - c->checked_ns < NS_PER_S)
-        return;
-    c->checked_ns = now;
-    if (c->o->max_bytes && outbox_bytes(c->outbox) >= c->o->max_bytes)
-        stop_for(c, CAPTURE_BOUND);
-    if (c->o->min_free > 0 && !fstatvfs(c->o->fd, &fs) && fs.f_blocks &&
-        (double)fs.f_bavail / (double)fs.f_blocks < c->o->min_free)
-        stop_for(c, CAPTURE_BOUND);
+    while (c->o->out.files.hook && hook_failure(c->o->out.files.hook, text))
+        c->o->warn(text);
 }
 
 /* What the recorder costs, looked at once a second; it steps down and up by itself. */
@@ -327,7 +373,9 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     c->taken_since_shown += taken;
     c->fill_since_shown = t.ring_fill > c->fill_since_shown ? t.ring_fill : c->fill_since_shown;
     adapt_sleep(c, t.ring_fill);
-    check_bounds(c, now);
+    if (outbox_bound(c->outbox))
+        stop_for(c, CAPTURE_BOUND);
+    hear_hook(c);
     keep_budget(c, now);
     show_progress(c, now, false);
     if (c->o->duration_ns && now - c->started_ns >= c->o->duration_ns)
@@ -372,16 +420,35 @@ static void write_unfinished(struct capture *c, uint64_t now)
     }
 }
 
+/* A pipe whose reader does not read takes the rest when it likes: a second signal does not wait for it. */
+static void let_go_of_signals(struct capture *c)
+{
+    struct stat st;
+    sigset_t set;
+
+    if (c->o->out.files.parts || fstat(c->o->out.files.fd, &st) || S_ISREG(st.st_mode))
+        return;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static kymo_status finish(struct capture *c, struct kymo_err *err)
 {
     session_detach(c->session);
+    let_go_of_signals(c);
     take_process_events(c);
     KYMO_TRY(drain_rest(c->drain, err));
     const uint64_t now = host_mono_ns();
     write_unfinished(c, now);
     drain_finish(c->drain, now);
     show_progress(c, now, true);
-    return outbox_finish(c->outbox, err);
+    const kymo_status s = outbox_finish(c->outbox, err);
+    if (c->o->out.files.hook && !hook_finish(c->o->out.files.hook, HOOK_WAIT_MS))
+        c->o->warn("the command for finished parts still runs");
+    hear_hook(c);
+    return s;
 }
 
 static void release(struct capture *c, bool failed)
@@ -416,7 +483,11 @@ kymo_status capture_run(const struct capture_opts *o, struct capture_result *r,
     if (!s) {
         drain_totals(c.drain, &r->totals);
         r->end = c.end;
-        r->bytes = outbox_bytes(c.outbox);
+        outbox_totals(c.outbox, &r->out);
+        r->totals.stored -= r->out.refused; /* the account in the file says the same */
+        r->totals.dropped += r->out.refused;
+        snprintf(r->last, sizeof(r->last), "%s", r->out.last);
+        r->out.last = NULL;
         r->elapsed_ns = host_mono_ns() - c.started_ns;
         r->cpu_ns = host_own_cpu_ns();
         r->rss_bytes = host_own_rss_bytes();

@@ -22,11 +22,8 @@ struct capture_progress {
 
 struct capture_opts {
     struct session_opts session;
-    int fd;               /* output, borrowed */
-    const char *path;     /* for messages; "-" for stdout */
+    struct outbox_opts out;
     uint64_t duration_ns; /* 0: until stopped */
-    uint64_t max_bytes;   /* stop when the file is that long; 0: no bound */
-    double min_free;      /* stop when the disk has less free, 0..1; 0: no bound */
     const uint32_t *tree; /* pids whose trees are recorded */
     size_t n_tree;
     char *const *cmd; /* argv of the command to run; NULL: none */
@@ -38,13 +35,9 @@ struct capture_opts {
     void (*progress)(const struct capture_progress *p);
     /* Something works less well than it could. */
     void (*warn)(const char *text);
-    /* Something that has to be said whatever happens. */
-    void (*say)(const char *text);
-    int zstd_level;
     uint64_t window_ns;        /* of the counts */
     double max_cpu;            /* CPU of the recorder, 1 is one CPU; 0: no bound */
     uint64_t max_memory_bytes; /* resident memory of the recorder; 0: no bound */
-    uint64_t unit_ns; /* times are rounded to multiples of this; 0 or 1: they are not */
 };
 
 enum capture_end {
@@ -57,8 +50,10 @@ enum capture_end {
 struct capture_result {
     enum capture_end end;
     struct drain_totals totals;
-    uint64_t bytes, elapsed_ns, cpu_ns, rss_bytes;
-    int cmd_status; /* as a shell would show it */
+    uint64_t elapsed_ns, cpu_ns, rss_bytes;
+    struct outbox_totals out; /* its texts are gone */
+    char last[512];           /* name of the last file, "" when there was none */
+    int cmd_status;           /* as a shell would show it */
 };
 
 /* Record. The file is complete when KYMO_OK comes back, and readable whatever comes back. */

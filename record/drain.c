@@ -59,6 +59,8 @@ struct drain {
     uint32_t n_cgroups;
     struct drain_totals totals;
     double fill_max; /* since the last cost row */
+    drain_sealed sealed;
+    void *sealed_ctx;
 };
 
 /* ---- small tables --------------------------------------------------------------------------- */
@@ -262,7 +264,10 @@ void drain_snapshot(struct drain *d, const struct kymo_event_task *t)
     char exe[4096], argv[KYMO_ARGV_MAX];
     uint32_t i;
 
-    callrows_learn(d->callrows, t);
+    const struct task *known = callrows_task(d->callrows, t->head.tid);
+    if (!known ||
+        !known->known) /* else its own records tell it better: some still lie in a ring */
+        callrows_learn(d->callrows, t);
     if (t->head.tid != t->pid)
         return;
     struct kymo_rows *r = add_process(d, t, "snapshot", &i);
@@ -436,6 +441,19 @@ static void seal(struct drain *d, uint64_t ts_ns, bool last)
     d->n_small = 0;
     d->last_seal_ns = ts_ns;
     d->next_seal_ns = ts_ns - ts_ns % SEAL_EVERY_NS + SEAL_EVERY_NS;
+    if (d->sealed && !last)
+        d->sealed(d->sealed_ctx, ts_ns);
+}
+
+void drain_on_seal(struct drain *d, drain_sealed f, void *ctx)
+{
+    d->sealed = f;
+    d->sealed_ctx = ctx;
+}
+
+void drain_flush(struct drain *d)
+{
+    flush_small(d);
 }
 
 /* ---- merging the rings ---------------------------------------------------------------------- */

@@ -46,6 +46,11 @@ KYMO_MUST_USE kymo_status drain_open(struct drain **out, const struct source *so
                                      struct outbox *outbox, uint64_t now_ns,
                                      struct kymo_err *err);
 void drain_close(struct drain *d);
+/* Called behind each seal but the last: all rows of the seconds before ts_ns were put, none of the next. */
+typedef void (*drain_sealed)(void *ctx, uint64_t ts_ns);
+void drain_on_seal(struct drain *d, drain_sealed f, void *ctx);
+/* Put the small tables as far as they are filled. */
+void drain_flush(struct drain *d);
 
 /*
  * Take what the rings hold up to shortly before now, cut and seal what is due.
@@ -70,7 +75,7 @@ void drain_clock(struct drain *d);
 /* The recorder changed what it records (table level). */
 void drain_level(struct drain *d, const char *from, const char *to, const char *why,
                  double value);
-/* kind: point, begin, end; dur_ns UINT64_MAX: none. */
+/* kind: point, begin, end, trigger; dur_ns UINT64_MAX: none. */
 void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name,
                 uint64_t dur_ns, uint32_t uid, uint32_t pid);
 /* Counts of the process ring, cumulative, for its loss row. */

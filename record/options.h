@@ -15,6 +15,10 @@ struct options {
     double max_cpu;
     const char *redact, *key;
     uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
+    uint64_t part_bytes, part_ns, n_parts, sync_ns;
+    uint64_t flight_bytes, flight_ns, post_ns, every_ns; /* of the flight recorder */
+    const char *part_command;
+    struct kymo_opt_list triggers;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, comms;
     bool everything, force, pass_status, quiet, no_progress;
@@ -25,6 +29,7 @@ struct options {
     struct kymo_whom whom;
     uint32_t tree[KYMO_LIST_MAX]; /* -p */
     struct callset calls;
+    bool parts;
     char *what; /* the arguments, a NUL behind each; freed by options_release */
     size_t what_bytes;
 };

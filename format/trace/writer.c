@@ -27,6 +27,7 @@ struct known {
 /* A table of this program whose times are rounded, for as long as the writer lives. */
 struct rounded_schema {
     const struct kymo_schema *of;
+    uint64_t hash; /* of `of` */
     struct kymo_schema schema;
 };
 
@@ -240,17 +241,17 @@ static uint64_t nearest(uint64_t v, uint64_t unit)
     return over * 2 < unit || v > UINT64_MAX - unit ? v - over : v - over + unit;
 }
 
-/* The schema of rounded rows; NULL when there are too many. */
+/* The schema of rounded rows. Of many tables the oldest are forgotten: a recorder has few, and who puts needs
+ * one at a time. */
 static const struct kymo_schema *rounded_schema(struct kymo_writer *w,
                                                 const struct kymo_schema *of)
 {
-    for (size_t i = 0; i < w->n_rounded_schemas; i++)
-        if (w->rounded_schema[i].of == of)
+    const uint64_t hash = kymo_schema_hash(of);
+    for (size_t i = 0; i < w->n_rounded_schemas && i < ROUNDED_TABLES_MAX; i++)
+        if (w->rounded_schema[i].of == of && w->rounded_schema[i].hash == hash)
             return &w->rounded_schema[i].schema;
-    if (w->n_rounded_schemas == ROUNDED_TABLES_MAX)
-        return NULL;
-    struct rounded_schema *r = &w->rounded_schema[w->n_rounded_schemas++];
-    *r = (struct rounded_schema){of, *of};
+    struct rounded_schema *r = &w->rounded_schema[w->n_rounded_schemas++ % ROUNDED_TABLES_MAX];
+    *r = (struct rounded_schema){of, hash, *of};
     if (!r->schema.meta[0])
         r->schema.meta = w->unit_meta;
     return &r->schema;
@@ -276,8 +277,6 @@ static kymo_status round_times(struct kymo_writer *w, struct kymo_batch *b, uint
     lane[ts] = room;
     lane[dur] = room + b->n_rows;
     b->schema = rounded_schema(w, b->schema);
-    if (!b->schema)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "too many tables with rounded times");
     b->lane = lane;
     b->ts_min_ns -= b->ts_min_ns % unit;
     b->ts_max_ns -= b->ts_max_ns % unit;
