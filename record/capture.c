@@ -226,7 +226,8 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
         KYMO_TRY(choose_trees(c, err));
     outbox_context(c->outbox, true);
     KYMO_TRY(write_context(c, err));
-    drain_flush(c->drain);
+    if (c->o->out.flight) /* else a start that fails yet has written nothing */
+        drain_flush(c->drain);
     outbox_context(c->outbox, false);
     drain_on_seal(c->drain, second_over, c);
     /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
@@ -236,9 +237,9 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
         warn_of(c, "marks are off: ", &deaf);
     c->started_ns = c->context_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
-    if (c->cmd_running)
-        KYMO_TRY(spawn_go(&c->spawn, c->o->cmd[0], err));
-    return KYMO_OK;
+    const kymo_status s = c->cmd_running ? spawn_go(&c->spawn, c->o->cmd[0], err) : KYMO_OK;
+    c->cmd_running = c->cmd_running && !s; /* else it is reaped, and has no pid to be ended by */
+    return s;
 }
 
 /* ---- while it runs -------------------------------------------------------------------------- */
