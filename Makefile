@@ -107,6 +107,7 @@ ifneq ($(RECORD_LACKS),)
 MAIN_C := $(filter-out record/%,$(MAIN_C))
 PART_C := $(filter-out record/%,$(PART_C))
 TEST_C := $(filter-out $(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
+FUZZ_C := $(filter-out $(shell grep -l '"record/' $(FUZZ_C) /dev/null 2>/dev/null),$(FUZZ_C))
 endif
 
 obj    = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -180,6 +181,7 @@ $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(HELP_C)) $(FOLDER_L
 # Memory and the disk fail there at the call that the test names.
 comma := ,
 $(B)/tests/test_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup write fsync rename)
+$(B)/tests/test_rotate: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,write fdatasync)
 $(B)/tests/replay_%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay_main.o $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_ALL))
@@ -257,8 +259,8 @@ fuzz:
 	build/fuzz/fuzz_$(FUZZ) -max_total_time=$(TIME_S) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
 	  -artifact_prefix=build/fuzz/crash-$(FUZZ)- build/fuzz/found/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
 fuzzer: $(B)/fuzz_$(FUZZ)
-$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(filter-out %/librecord.a,$(FOLDER_LIBS)) $(LIB)
-	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_IMPORT) $(LIBS_BLAS) $(LIBS_TRACE)
+$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(FOLDER_LIBS) $(LIB)
+	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_ALL)
 
 MAN_PAGES = $(wildcard $(MAIN_C:.c=.1))
 D := $(DESTDIR)$(prefix)

@@ -238,7 +238,8 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     c->started_ns = c->context_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
     const kymo_status s = c->cmd_running ? spawn_go(&c->spawn, c->o->cmd[0], err) : KYMO_OK;
-    c->cmd_running = c->cmd_running && !s; /* else it is reaped, and has no pid to be ended by */
+    c->cmd_running =
+        c->cmd_running && !s; /* else it is reaped, and has no pid to be ended by */
     return s;
 }
 

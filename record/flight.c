@@ -46,6 +46,7 @@ struct flight {
     struct {
         bool is_wanted, is_open;
         uint64_t at, until_ns;
+        uint64_t past; /* and at least as far as here, where the trigger was seen */
     } dump;
     bool has_fired, is_bound, said_small;
     uint64_t fired_ns, held_back_since;
@@ -190,7 +191,8 @@ static kymo_status dump_second(struct flight *f, bool has_to, uint64_t *written,
         const struct entry *e = entry_at(f, f->dump.at);
         KYMO_TRY(write_entry(f, e, err));
         is_last = e->ends_second;
-        is_over = is_last && e->ts_ns >= f->dump.until_ns;
+        is_over =
+            is_last && e->ts_ns >= f->dump.until_ns && f->dump.at + e->bytes >= f->dump.past;
         f->dump.at = next_of(f, f->dump.at);
     }
     *written += bytes;
@@ -330,7 +332,8 @@ static kymo_status keep_mark(struct flight *f, const struct trigger_hit *hit,
     return flight_keep(f, &c, err);
 }
 
-static void want_dump(struct flight *f, const char *why, uint64_t ts_ns)
+/* past: a place in the ring that has to be in the file. */
+static void want_dump(struct flight *f, const char *why, uint64_t ts_ns, uint64_t past)
 {
     char text[600];
 
@@ -339,6 +342,7 @@ static void want_dump(struct flight *f, const char *why, uint64_t ts_ns)
     say(f, text);
     f->dump.is_wanted = true;
     f->dump.until_ns = ts_ns + f->o.post_ns;
+    f->dump.past = past;
     f->has_fired = true;
     f->fired_ns = ts_ns;
     f->totals.fired++;
@@ -354,7 +358,7 @@ static kymo_status obey(struct flight *f, const struct trigger_hit *hit, size_t 
             continue;
         }
         KYMO_TRY(keep_mark(f, &hit[i], err));
-        want_dump(f, hit[i].text, hit[i].ts_ns);
+        want_dump(f, hit[i].text, hit[i].ts_ns, f->tail);
         f->held_back_since = 0;
     }
     return KYMO_OK;
@@ -372,7 +376,7 @@ static void take_requests(struct flight *f, const struct kymo_batch *b)
             continue;
         const char *s = kymo_batch_str(b, KYMO_MARK_NAME, i, &n);
         snprintf(name, sizeof(name), "%.*s", (int)n, s);
-        want_dump(f, name, kymo_batch_lane(b, KYMO_MARK_TS, i));
+        want_dump(f, name, kymo_batch_lane(b, KYMO_MARK_TS, i), f->tail + 1);
     }
 }
 

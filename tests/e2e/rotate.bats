@@ -45,7 +45,7 @@ rows_are_those_of_the_account() { [ "$(count 'pid >= 0' "$1")" = "$(loss stored 
     kymo record --no-progress -q -w cap.kymo -G 1s --comm $me & recorder=$!
     wait_for_file whole.kymo; wait_for_file cap.000001.kymo
     sleep 0.7
-    for _ in 1 2 3; do "$calls" count 5000; sleep 0.6; done
+    for _ in 1 2 3 4; do "$calls" count 5000; sleep 0.9; done
     "$calls" odd || true
     kill -INT $whole $recorder
     wait $whole $recorder
@@ -67,7 +67,7 @@ rows_are_those_of_the_account() { [ "$(count 'pid >= 0' "$1")" = "$(loss stored 
         kymo cat --csv -t process -f 'kind != snapshot' --columns kind,pid,tid,comm,exe,argv,code $f.kymo | sort >$f.processes
         kymo cat --csv -t context --columns key $f.kymo | sort >$f.context
     done
-    [ "$(wc -l <whole.calls)" -gt 45000 ]
+    [ "$(wc -l <whole.calls)" -gt 60000 ]
     diff whole.calls merged.calls
     diff whole.processes merged.processes
     diff whole.context merged.context
