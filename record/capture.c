@@ -430,6 +430,8 @@ static void let_go_of_signals(struct capture *c)
 
     if (c->o->out.files.parts || fstat(c->o->out.files.fd, &st) || S_ISREG(st.st_mode))
         return;
+    signal(SIGINT, SIG_DFL); /* a shell ignores it for what it starts in the background */
+    signal(SIGTERM, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

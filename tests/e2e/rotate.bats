@@ -238,6 +238,23 @@ END
     kymo check slow.kymo
 }
 
+@test "a reader that does not read delays the end of a recording, not a second signal" {
+    mkfifo pipe
+    sleep 30 <pipe & reader=$!
+    kymo record --no-progress -q -w - >pipe & recorder=$!
+    wait_for_recorder
+    "$calls" loop 2 >n
+    kill -INT $recorder
+    sleep 0.5
+    kill -0 $recorder # it waits: the reader may yet read
+    kill -INT $recorder
+    status=0
+    wait $recorder || status=$?
+    [ "$status" = 130 ]
+    rm -f "/run/kymo/record-$recorder.sock"
+    kill $reader
+}
+
 @test "a reader that leaves is quiet status 141" {
     status=0
     { record -q -w - 2>err || echo $? >status; } | head -c 100 >/dev/null
