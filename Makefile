@@ -4,6 +4,7 @@
 # make check              install what is missing, build, run every test
 # make check-long         the same with the full counts of the sweeps (kills, bytes, faults)
 # make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
+# make bench-record       what recording costs beside ftrace and a floor, as RESULT lines; ARGS="--reps 1 --scale 10"
 # make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
 # make setup              install the Debian packages for all of it (setup.sh holds the list)
@@ -108,6 +109,7 @@ MAIN_C := $(filter-out record/%,$(MAIN_C))
 PART_C := $(filter-out record/%,$(PART_C))
 TEST_C := $(filter-out $(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
 FUZZ_C := $(filter-out $(shell grep -l '"record/' $(FUZZ_C) /dev/null 2>/dev/null),$(FUZZ_C))
+BENCH_C := $(filter-out tests/bench/bench_floor.c,$(BENCH_C))
 endif
 
 obj    = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -122,7 +124,7 @@ MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all unit check check-long bench-format golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all unit check check-long bench-format bench-record golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -227,6 +229,11 @@ bench-format:
 	./setup.sh build bench
 	$(MAKE) -j$(JOBS) all unit
 	tests/bench/format.sh
+
+bench-record:
+	./setup.sh build bench
+	$(MAKE) -j$(JOBS) all unit
+	tests/bench/record.sh $(ARGS)
 
 golden: all
 	tests/golden/make.sh
