@@ -15,7 +15,7 @@ start() { # FILE OPTION...: its pid in $recorder, once it records
     shift
     # A session of its own is a scheduling group of its own where the kernel makes such groups: its priority
     # counts among the groups, not inside ours.
-    setsid nice -n 19 kymo record --no-progress -q --force --comm calls -w "$file" "$@" &
+    setsid nice -n 19 kymo record --no-progress -q --force --comm calls --syscalls getppid,read,write -w "$file" "$@" &
     recorder=$!
     i=0
     while [ ! -S "/run/kymo/record-$recorder.sock" ]; do
@@ -31,7 +31,7 @@ stop() {
 }
 stored_by_cpu() { kymo stat --by cpu --show count --csv "$1" | tail -n +2 | tr ',' ' '; }
 
-# What one producer calls besides its loop: its start and its end, the same every time.
+# Of the three calls in the loop, how many a producer makes besides: at its start and its end, the same every time.
 start "$folder/constant.kymo"
 taskset 1 "$calls" loop 0 >"$folder/none"
 stop
