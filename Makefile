@@ -3,6 +3,7 @@
 # make                    build everything into build/release
 # make check              install what is missing, build, run every test
 # make check-long         the same with the full counts of the sweeps (kills, bytes, faults)
+# make check-vm           the recorder's tests on Debian's own kernels (6.1, 6.1 PREEMPT_RT, 6.12) under qemu
 # make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
 # make bench-record       what recording costs beside ftrace and a floor, as RESULT lines; ARGS="--reps 1 --scale 10"
 # make golden             write the golden files anew (in the commit that says why)
@@ -124,7 +125,7 @@ MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all unit check check-long bench-format bench-record golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all unit check check-long check-vm bench-format bench-record golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -213,17 +214,22 @@ $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 setup:
-	./setup.sh build check demo
+	./setup.sh build check vm demo
 
 # What is installed by setup is only seen by a make that starts after it.
 check:
-	./setup.sh build check
+	./setup.sh build check vm
 	$(MAKE) -j$(JOBS) all unit
 	$(MAKE) -j$(JOBS) FLAVOUR=asan unit
 	tests/run.sh
 
 check-long:
 	KYMO_KILLS=50 KYMO_LONG=1 $(MAKE) check
+
+check-vm:
+	./setup.sh build vm
+	$(MAKE) -j$(JOBS) all
+	KYMO_VM_TOTAL_S=1000 tests/run.sh vm
 
 bench-format:
 	./setup.sh build bench

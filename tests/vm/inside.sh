@@ -67,7 +67,7 @@ end() {
     kymo check "$begun"
 }
 rows() { kymo cat --jsonl "$@"; }
-count() { rows -t syscall -f "$1" "$2" | wc -l; }
+count() { kymo stat --by syscall --show count --csv -f "$1" "$2" | awk -F, 'NR > 1 { n += $NF } END { print n + 0 }'; }
 loss() { rows -t loss -f "source == \"$2\"" "$3" | grep -o "\"$1\":[0-9]*" | awk -F: '{ n += $2 } END { print n + 0 }'; }
 
 # ---- the tests --------------------------------------------------------------------------------------------------
