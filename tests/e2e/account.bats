@@ -3,15 +3,17 @@
 # What is lost is counted: recorders that are kept from their work, held against what the generators counted
 # themselves. stored + dropped = made, exactly, in each class and on each CPU.
 
+# Names of their own, which no other program on this host has at the same time.
 setup_file() {
-    cc -O1 -pthread -o "$BATS_FILE_TMPDIR/calls" "$BATS_TEST_DIRNAME/calls.c"
-    cc -O1 -o "$BATS_FILE_TMPDIR/storm" "$BATS_TEST_DIRNAME/storm.c"
+    export CALLS=calls-${BATS_RUN_TMPDIR##*[-.]} STORM=storm-${BATS_RUN_TMPDIR##*[-.]}
+    cc -O1 -pthread -o "$BATS_FILE_TMPDIR/$CALLS" "$BATS_TEST_DIRNAME/calls.c"
+    cc -O1 -o "$BATS_FILE_TMPDIR/$STORM" "$BATS_TEST_DIRNAME/storm.c"
 }
 
 setup() {
     PATH=$KYMO_BIN:$PATH
-    calls=$BATS_FILE_TMPDIR/calls
-    storm=$BATS_FILE_TMPDIR/storm
+    calls=$BATS_FILE_TMPDIR/$CALLS
+    storm=$BATS_FILE_TMPDIR/$STORM
     cd "$BATS_TEST_TMPDIR" || return 1
     kymo doctor >doctor.txt || skip "this host cannot be recorded: $(grep -m1 '^no' doctor.txt)"
 }
@@ -63,8 +65,8 @@ identity_holds() { # SOURCE FILE: in each row
     # The same comparison with a generator that makes one call more than it says.
     sed 's/printf("%lu\\n", n)/syscall(SYS_getppid), printf("%lu\\n", n)/' "$BATS_TEST_DIRNAME/calls.c" >liar.c
     sed -i 's/for (const double end = now_s/if (atof(argv[2]) > 0) syscall(SYS_getppid);\n        for (const double end = now_s/' liar.c
-    cc -O1 -pthread -o calls liar.c
-    run "$BATS_TEST_DIRNAME/starve.sh" "$PWD/calls" 0.2 . 1
+    cc -O1 -pthread -o "liar-${CALLS#calls-}" liar.c
+    run "$BATS_TEST_DIRNAME/starve.sh" "$PWD/liar-${CALLS#calls-}" 0.2 . 1
     echo "$output"
     [ "$status" = 1 ]
     [[ $output == *"error 1"* ]]
@@ -73,7 +75,7 @@ identity_holds() { # SOURCE FILE: in each row
 @test "behind a reader that does not read, what is dropped is counted exactly, and memory does not grow" {
     mkfifo pipe
     { sleep 2; cat >q.kymo; } <pipe & reader=$!
-    begin pipe --kernel-ring 2M --comm calls --syscalls getppid,read,write
+    begin pipe --kernel-ring 2M --comm "$CALLS" --syscalls getppid,read,write
     "$calls" count 1500000 & made=$!
     for _ in $(seq 30); do
         grep -s VmRSS /proc/$recorder/status >>rss || true
@@ -83,23 +85,23 @@ identity_holds() { # SOURCE FILE: in each row
     end
     wait $reader
     kymo check q.kymo
-    echo "stored $(count 'comm == calls' q.kymo), dropped: ring $(loss dropped_ring syscall q.kymo), queue $(loss dropped_queue syscall q.kymo)"
-    begin none.kymo --comm calls --syscalls getppid,read,write
+    echo "stored $(count "comm == $CALLS" q.kymo), dropped: ring $(loss dropped_ring syscall q.kymo), queue $(loss dropped_queue syscall q.kymo)"
+    begin none.kymo --comm "$CALLS" --syscalls getppid,read,write
     "$calls" count 0
     end
-    [ $(( $(count 'comm == calls' q.kymo) + $(dropped syscall q.kymo) )) = $(( 4500000 + $(count 'comm == calls' none.kymo) )) ]
+    [ $(( $(count "comm == $CALLS" q.kymo) + $(dropped syscall q.kymo) )) = $(( 4500000 + $(count "comm == $CALLS" none.kymo) )) ]
     [ "$(dropped syscall q.kymo)" -gt 1000 ]
     identity_holds syscall q.kymo
     [ "$(awk '{ print $2 }' rss | sort -n | tail -n 1)" -lt $((200 * 1024)) ]
 }
 
 @test "births and deaths that a stopped recorder has no room for are counted" {
-    begin p.kymo --comm storm
+    begin p.kymo --comm "$STORM"
     kill -STOP $recorder
     "$storm" forks 30000
     kill -CONT $recorder
     end
-    begin none.kymo --comm storm
+    begin none.kymo --comm "$STORM"
     "$storm" forks 0
     end
     echo "stored $(rows_of process p.kymo), dropped $(dropped process p.kymo)"
@@ -123,6 +125,6 @@ identity_holds() { # SOURCE FILE: in each row
     [ "$(dropped syscall f.kymo)" -gt 1000 ]
     [ "$(dropped process f.kymo)" = 0 ]
     for kind in fork exit; do
-        [ "$(kymo stat -t process --by kind --show count --jsonl -f "kind == $kind && comm == storm" f.kymo | jq -s 'map(.count) | add // 0')" -ge 500 ]
+        [ "$(kymo stat -t process --by kind --show count --jsonl -f "kind == $kind && comm == $STORM" f.kymo | jq -s 'map(.count) | add // 0')" -ge 500 ]
     done
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/e2e/starve.sh CALLS SECONDS FOLDER [PRODUCERS [RECORD-OPTION...]]: starve the recorder on purpose (lowest
 # priority, smallest rings) beside producers that are pinned in turn to the CPUs and count their own calls (CALLS is
-# tests/e2e/calls.c, built). One line a CPU: what was made, stored, and dropped in each class, and
+# tests/e2e/calls.c, built under a name that nobody else has). One line a CPU: what was made, stored, and dropped in each class, and
 # error = stored + dropped - made. Ends with status 1 when any error is not 0. POSIX sh: it also runs under busybox.
 set -eu
 calls=$1 seconds=$2 folder=$3 producers=${4:-4}
@@ -15,7 +15,7 @@ start() { # FILE OPTION...: its pid in $recorder, once it records
     shift
     # A session of its own is a scheduling group of its own where the kernel makes such groups: its priority
     # counts among the groups, not inside ours.
-    setsid nice -n 19 kymo record --no-progress -q --force --comm calls --syscalls getppid,read,write -w "$file" "$@" &
+    setsid nice -n 19 kymo record --no-progress -q --force --comm "$(basename "$calls")" --syscalls getppid,read,write -w "$file" "$@" &
     recorder=$!
     i=0
     while [ ! -S "/run/kymo/record-$recorder.sock" ]; do
