@@ -96,8 +96,8 @@ static void set_call_info(struct syscall_bpf *calls, const struct session_opts *
 
 static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
 {
-    (void)level, (void)fmt, (void)args;
-    return 0;
+    (void)level;
+    return getenv("KYMO_LIBBPF") ? vfprintf(stderr, fmt, args) : 0;
 }
 
 /* Our maps index by the tids of the initial namespace, and the kernel reports those. */
@@ -120,12 +120,17 @@ static kymo_status check_host(struct kymo_err *err)
 
 static kymo_status load_failed(int e, const char *what, struct kymo_err *err)
 {
-    if (e == -EPERM || e == -EACCES)
+    if (e == -EPERM)
         return KYMO_FAIL(
             err, KYMO_EHOST, KYMO_NOWHERE,
             "the kernel refused to %s: permission denied; run as root or with CAP_BPF and "
             "CAP_PERFMON, see kymo doctor",
             what);
+    if (e == -EACCES) /* what verifiers say; who has no rights is told EPERM */
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "the kernel refused to %s: its verifier does not accept them; "
+                         "KYMO_LIBBPF=1 in the environment shows why",
+                         what);
     return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
                      "the kernel refused to %s: %s; see kymo doctor", what, strerror(-e));
 }

@@ -65,17 +65,17 @@ stop
         c = field("ring"); cpu[c]
         seen[c] += field("seen"); told[c] += field("stored"); left[c] += field("filtered")
         ring[c] += field("dropped_ring"); nested[c] += field("dropped_nested"); queue[c] += field("dropped_queue")
-        other[c] += field("dropped_quota") + field("aggregated") + field("sampled")
+        quota[c] += field("dropped_quota"); other[c] += field("aggregated") + field("sampled")
     }
     END {
         for (c in cpu) {
-            e = stored[c] + ring[c] + nested[c] + queue[c] + other[c] - made[c]
-            identity = seen[c] - told[c] - left[c] - ring[c] - nested[c] - queue[c] - other[c]
-            printf "cpu %d made %d stored %d ring %d nested %d queue %d other %d error %d\n", c, made[c], stored[c], ring[c], nested[c], queue[c], other[c], e
+            e = stored[c] + ring[c] + nested[c] + queue[c] + quota[c] + other[c] - made[c]
+            identity = seen[c] - told[c] - left[c] - ring[c] - nested[c] - queue[c] - quota[c] - other[c]
+            printf "cpu %d made %d stored %d ring %d nested %d queue %d quota %d other %d error %d\n", c, made[c], stored[c], ring[c], nested[c], queue[c], quota[c], other[c], e
             if (identity) printf "cpu %d seen is not the sum of its parts: %d over\n", c, identity
             if (told[c] != stored[c]) printf "cpu %d the loss table says %d stored, the file holds %d\n", c, told[c], stored[c]
             bad += e != 0 || identity != 0 || told[c] != stored[c]
-            dropped += ring[c] + nested[c] + queue[c] + other[c]; sum += e < 0 ? -e : e
+            dropped += ring[c] + nested[c] + queue[c] + quota[c] + other[c]; sum += e < 0 ? -e : e
         }
         printf "dropped %d error %d\n", dropped, sum
         exit bad ? 1 : 0
