@@ -133,6 +133,12 @@ hold_against_truth() { # FILE FILTER TRUTH
         wrong "$1: seen is not the sum of its parts"
 }
 
+hold_counts_against_truth() { # FILE TRUTH
+    local have
+    have=$(kymo cat --jsonl -t count -f 'comm == bench_floor && syscall == getppid' "$1" | jq -s 'map(.calls) | add // 0')
+    [ "$have" = "$2" ] || wrong "$1: $2 calls were made, $have are counted"
+}
+
 # ---- floor ------------------------------------------------------------------------------------------------------
 
 loop_ns() { # CALLS: ns of CPU a call; how many rounds it made in $work/rounds
@@ -160,6 +166,7 @@ with_kymo() { # CALLS WHAT [RECORD-OPTION...]
     RECORD_WITH=$beside begin "$file" "$@"
     ns=$(loop_ns "$calls")
     end "$file"
+    [ "$calls$what" != microcounts ] || hold_counts_against_truth "$file" "$(cat "$work/rounds")"
     # The loop's own openat calls: of its missing file alone.
     [ "$what" != full ] || hold_against_truth "$file" \
         "comm == bench_floor && syscall == $of$([ $of = getppid ] || echo ' && ret < 0 && path ~ "*/bench-floor.*"')" "$(cat "$work/rounds")"

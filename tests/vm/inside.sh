@@ -93,6 +93,17 @@ all_calls() {
     # An entry was seen of each, and of none did the duration come out as nonsense.
     holds "$(count 'syscall == getppid && dur > 0 && dur < 10000000000' c.kymo)" = 5000
 }
+counted() {
+    record -w n.kymo --level counts -- calls count 5000
+    kymo check n.kymo
+    for call in getppid read write; do
+        counted=$(rows -t count -f "comm == calls && syscall == $call" n.kymo | grep -o '"calls":[0-9]*' | awk -F: '{ n += $2 } END { print n + 0 }')
+        echo "$call: $counted"
+        # The start of the program may read too.
+        holds "$counted" -ge 5000
+        holds "$counted" -le 5002
+    done
+}
 two_busy() {
     begin l.kymo
     calls loop 1 >n1 & one=$!
@@ -257,10 +268,11 @@ no_capabilities() {
 
 {
     echo "# $(uname -r) $(uname -v), $(nproc) CPUs"
-    echo "1..17"
+    echo "1..18"
 } >&3
 t "doctor finds that this host can be recorded" doctor
 t "every call of a command is recorded, with its arguments, result and duration" all_calls
+t "calls that are counted add up to those that were made" counted
 t "two busy processes lose nothing, or no more than is said" two_busy
 t "a starved recorder accounts for every call, by CPU" account
 t "a recorder that was stopped for a while accounts for every call" stopped
