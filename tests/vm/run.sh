@@ -5,14 +5,14 @@
 #
 # KERNEL: cloud (6.1, which has kprobes and LSM), rt (6.1, PREEMPT_RT), new (the 6.12 that is packaged beside it)
 # A kernel is a package fetched by apt-get download into build/vm and unpacked there, never installed; what is there is
-# used again. KYMO_VM_S: how long a machine may take (180). KYMO_VM_VERBOSE=1 shows its console at the end.
+# used again. KYMO_VM_S: how long a machine may take (300). KYMO_VM_VERBOSE=1 shows its console at the end.
 set -u
 cd "$(dirname "$0")/../.." || exit 3
 bin=${KYMO_BIN:-build/release/bin}
 work=$PWD/build/vm
 name=${1:?KERNEL: cloud, rt or new}
 cpus=2
-boot_s=${KYMO_VM_S:-180}
+boot_s=${KYMO_VM_S:-300}
 
 skip() { echo "$*"; exit 77; }
 
