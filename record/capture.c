@@ -17,6 +17,7 @@
 #include "record/control.h"
 #include "record/host.h"
 #include "record/redact.h"
+#include "record/snapshot.h"
 #include "record/spawn.h"
 
 #define NS_PER_S 1000000000u
@@ -36,6 +37,8 @@ struct capture {
     struct outbox *outbox;
     struct drain *drain;
     struct control *control;
+    struct snapshot *snapshot;
+    uint64_t late_snapshots;
     struct budget budget;
     uint32_t level_max; /* KYMO_LEVEL_* that was asked for */
     struct spawn spawn;
@@ -119,9 +122,14 @@ static void take_fact(void *drain, const char *key, const char *value)
     drain_fact(drain, key, value);
 }
 
-static void take_snapshot(void *drain, const struct kymo_event_task *t)
+static void take_snapshot(void *drain, const struct kymo_event_process *e)
 {
-    drain_snapshot(drain, t);
+    drain_snapshot(drain, e);
+}
+
+static kymo_status list(void *session, enum session_list which, int *fd, struct kymo_err *err)
+{
+    return session_list(session, which, fd, err);
 }
 
 /* Its arguments are a command's, too, behind --. */
@@ -145,6 +153,8 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     write_command(c);
     redact_facts(c->o->redact, take_fact, c->drain);
     drain_fact(c->drain, "sources", "syscall process");
+    snprintf(buf, sizeof(buf), "%" PRIu64, c->o->snapshot_ns);
+    drain_fact(c->drain, "snapshot_ns", buf);
     drain_fact(c->drain, "level",
                !c->o->session.whom.counts  ? "full"
                : c->o->session.whom.full.n ? "counts, full for some"
@@ -226,6 +236,12 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
         KYMO_TRY(choose_trees(c, err));
     outbox_context(c->outbox, true);
     KYMO_TRY(write_context(c, err));
+    const struct snapshot_opts snapshot = {.every_ns = c->o->snapshot_ns,
+                                           .outbox = c->outbox,
+                                           .list = list,
+                                           .ctx = c->session,
+                                           .redact = c->o->redact_snapshots};
+    KYMO_TRY(snapshot_open(&c->snapshot, &snapshot, err));
     if (c->o->out.flight) /* else a start that fails yet has written nothing */
         drain_flush(c->drain);
     outbox_context(c->outbox, false);
@@ -339,7 +355,7 @@ static void show_progress(struct capture *c, uint64_t now, bool last)
     c->fill_since_shown = 0;
 }
 
-static void take_process(void *drain, const struct kymo_event_process *e, size_t bytes)
+static void take_process(void *drain, const void *e, size_t bytes)
 {
     drain_process_event(drain, e, bytes);
 }
@@ -351,6 +367,36 @@ static void take_process_events(struct capture *c)
     session_take_process(c->session, take_process, c->drain);
     session_process_counts(c->session, &n);
     drain_process_counts(c->drain, n.seen, n.filtered, n.dropped_ring);
+}
+
+static void take_snapshots(struct capture *c)
+{
+    uint64_t ts_ns;
+
+    for (struct kymo_rows *r; (r = snapshot_take(c->snapshot, &ts_ns)) != NULL;)
+        c->late_snapshots += !drain_rows(c->drain, r, ts_ns);
+}
+
+static void say_count(struct capture *c, const char *key, uint64_t n)
+{
+    char text[32];
+
+    if (!n)
+        return;
+    snprintf(text, sizeof(text), "%" PRIu64, n);
+    drain_fact(c->drain, key, text);
+}
+
+/* What is not whole must not be taken for it. */
+static void say_gaps(struct capture *c)
+{
+    struct snapshot_totals s;
+    struct drain_totals d;
+
+    snapshot_totals(c->snapshot, &s);
+    drain_totals(c->drain, &d);
+    say_count(c, "snapshots_cut", s.cut + c->late_snapshots);
+    say_count(c, "cgroups_unnamed", d.unnamed_cgroups);
 }
 
 static void adapt_sleep(struct capture *c, double fill)
@@ -370,6 +416,7 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     const uint64_t now = host_mono_ns();
 
     take_process_events(c);
+    take_snapshots(c);
     KYMO_TRY(drain_poll(c->drain, now, &taken, err));
     drain_totals(c->drain, &t);
     c->taken_since_shown += taken;
@@ -440,12 +487,16 @@ static void let_go_of_signals(struct capture *c)
 
 static kymo_status finish(struct capture *c, struct kymo_err *err)
 {
+    snapshot_stop(c->snapshot);
     session_detach(c->session);
     let_go_of_signals(c);
     take_process_events(c);
+    take_snapshots(c);
     KYMO_TRY(drain_rest(c->drain, err));
+    say_gaps(c);
     const uint64_t now = host_mono_ns();
     write_unfinished(c, now);
+    drain_redactions(c->drain, c->o->redact_snapshots, now);
     drain_finish(c->drain, now);
     show_progress(c, now, true);
     const kymo_status s = outbox_finish(c->outbox, err);
@@ -465,6 +516,7 @@ static void release(struct capture *c, bool failed)
         kill(c->spawn.pid, SIGTERM);
     }
     control_close(c->control);
+    snapshot_close(c->snapshot);
     drain_close(c->drain);
     outbox_close(c->outbox);
     session_close(c->session);

@@ -30,11 +30,13 @@ struct capture_opts {
     const char
         *what; /* the recorder's own arguments, a NUL behind each, for the context table */
     size_t what_bytes;
-    struct redact *redact; /* borrowed; NULL: secrets are written as they are */
+    struct redact *redact;           /* borrowed; NULL: secrets are written as they are */
+    struct redact *redact_snapshots; /* by the same key, for the thread that takes them */
     /* Told twice a second; NULL: nobody wants to know. */
     void (*progress)(const struct capture_progress *p);
     /* Something works less well than it could. */
     void (*warn)(const char *text);
+    uint64_t snapshot_ns; /* between two snapshots; 0: one, at the start */
     uint64_t window_ns;        /* of the counts */
     double max_cpu;            /* CPU of the recorder, 1 is one CPU; 0: no bound */
     uint64_t max_memory_bytes; /* resident memory of the recorder; 0: no bound */

@@ -115,11 +115,11 @@ size_t host_read(const char *path, char *buf, size_t cap)
     return n;
 }
 
-size_t host_exe(uint32_t pid, char *buf, size_t cap)
+size_t host_link(uint32_t pid, const char *name, char *buf, size_t cap)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+    snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
     const ssize_t n = readlink(path, buf, cap - 1);
     buf[n > 0 ? n : 0] = 0;
     return n > 0 ? (size_t)n : 0;

@@ -217,6 +217,7 @@ static int record(const struct options *o)
         .progress =
             isatty(STDERR_FILENO) && !o->no_progress && !o->quiet ? show_progress : NULL,
         .warn = warn,
+        .snapshot_ns = o->snapshot_ns,
         .window_ns = o->window_ns,
         .max_cpu = o->max_cpu,
         .max_memory_bytes = o->max_memory_bytes,
@@ -225,6 +226,8 @@ static int record(const struct options *o)
 
     if (strcmp(o->redact, "none") != 0)
         s = redact_open(&c.redact, o->key, &err);
+    if (!s && c.redact)
+        s = redact_open(&c.redact_snapshots, o->key, &err);
     if (!s)
         s = open_all(&c, o, &err);
     if (!s) {
@@ -238,6 +241,7 @@ static int record(const struct options *o)
             remove_empty(o->path);
     }
     redact_close(c.redact);
+    redact_close(c.redact_snapshots);
     if (!s)
         summarize(o, &r);
     hook_close(c.out.files.hook);

@@ -19,6 +19,7 @@
 #define MAX_BYTES_DEFAULT (1ull << 30)
 #define MIN_FREE_DEFAULT 0.05
 #define ZSTD_LEVEL_DEFAULT 3
+#define SNAPSHOT_NS_DEFAULT 10000000000u
 #define WINDOW_NS_DEFAULT 10000000000u
 #define NS_PER_S ((uint64_t)1000000000)
 
@@ -238,6 +239,10 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
         {KYMO_OPT_STR, 0, "key", "FILE",
          "the key of the pseudonyms, made when it is not there (default: one of this host)",
          &o->key, 0, 0},
+        {KYMO_OPT_TIME, 0, "snapshot", "TIME",
+         "write down all processes and what they have open so often; 0: at the start alone "
+         "(default: 10s)",
+         &o->snapshot_ns, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Behaviour", NULL, 0, 0},
         {KYMO_OPT_FLAG, 0, "pass-status", NULL, "exit with the status of the command after --",
          &o->pass_status, 0, 0},
@@ -328,6 +333,7 @@ int options_parse(struct options *o, int argc, char **argv)
         .max_loss = 1,
         .zstd_level = ZSTD_LEVEL_DEFAULT,
         .unit_ns = 1,
+        .snapshot_ns = SNAPSHOT_NS_DEFAULT,
         .level = "full",
         .window_ns = WINDOW_NS_DEFAULT,
         .redact = "default",

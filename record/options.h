@@ -14,7 +14,7 @@ struct options {
     uint64_t window_ns, max_memory_bytes;
     double max_cpu;
     const char *redact, *key;
-    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
+    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns, snapshot_ns;
     uint64_t part_bytes, part_ns, n_parts, sync_ns;
     uint64_t flight_bytes, flight_ns, post_ns, every_ns; /* of the flight recorder */
     const char *part_command;

@@ -14,6 +14,7 @@
 #include "record/kept.h"
 
 #define TABLES_MAX 24u
+#define BUSY_QUEUED 8u
 #define QUEUE_MAX 256u
 #define RINGS_MAX 8192u
 
@@ -139,6 +140,8 @@ static kymo_status write_rows(struct outbox *o, struct kymo_rows *rows, uint32_t
 {
     struct kymo_encoded c;
 
+    if (!rows->n_rows && !flags)
+        return KYMO_OK; /* given back */
     if (rows->schema == &KYMO_TABLE_LOSS)
         correct_account(o, rows);
     const struct kymo_batch b = kymo_rows_view(rows);
@@ -387,6 +390,14 @@ void outbox_context(struct outbox *o, bool begins)
 {
     if (o->flight)
         enqueue(o, &(struct item){.order = begins ? ORDER_CONTEXT_BEGIN : ORDER_CONTEXT_END});
+}
+
+bool outbox_is_busy(struct outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    const bool busy = o->tail - o->head >= BUSY_QUEUED;
+    pthread_mutex_unlock(&o->lock);
+    return busy;
 }
 
 kymo_status outbox_status(struct outbox *o, struct kymo_err *err)

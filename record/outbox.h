@@ -11,6 +11,8 @@
 #ifndef KYMO_RECORD_OUTBOX_H
 #define KYMO_RECORD_OUTBOX_H
 
+#include <stdbool.h>
+
 #include "format/trace/batch.h"
 #include "record/flight.h"
 #include "record/rotate.h"
@@ -37,7 +39,7 @@ KYMO_MUST_USE kymo_status outbox_open(struct outbox **out, int fd, const char *n
                                       int zstd_level, uint64_t unit_ns, struct kymo_err *err);
 /* Empty rows of a table, borrowed until put; NULL when all are in the queue or memory is short. */
 struct kymo_rows *outbox_take(struct outbox *o, const struct kymo_schema *schema);
-/* Give filled rows away; written in order of put. flags as kymo_writer_put. */
+/* Give filled rows away, or empty ones back; written in order of put. flags as kymo_writer_put. */
 void outbox_put(struct outbox *o, struct kymo_rows *rows, uint32_t flags);
 /*
  * Orders, which take their turn behind what was put before them. All rows of the seconds up to ts_ns were
@@ -50,6 +52,8 @@ void outbox_part(struct outbox *o, uint64_t ts_ns);
 /* What is put between these two tells all that a reader has to know beforehand (flight recorder). */
 void outbox_context(struct outbox *o, bool begins);
 
+/* Is the writer behind? Rows that can wait should. */
+bool outbox_is_busy(struct outbox *o);
 /* The first write error, KYMO_OK while all is well. */
 kymo_status outbox_status(struct outbox *o, struct kymo_err *err);
 /* A bound of the disk refused rows: nothing more fits. */

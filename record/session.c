@@ -25,7 +25,7 @@ struct session {
     struct syscall_bpf *calls;
     struct process_bpf *process;
     struct ring_buffer *process_ring;
-    struct bpf_link *snapshot;
+    struct bpf_link *list[2]; /* by enum session_list */
     uint32_t n_cpus, n_slices, n_slots, n_cells;
     bool raw;       /* the programs follow no pointers of the kernel's own types */
     uint8_t *cells; /* n_cpus * (n_cells + KYMO_CELL_SPARE) */
@@ -51,8 +51,9 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
     static const char *const forks[] = {"clone", "clone3", "fork", "vfork"};
     static const char *const execs[] = {"execve", "execveat"};
     static const char *const creds[] = {
-        "setuid",   "setgid",   "setreuid",   "setregid",   "setresuid",   "setresgid",
-        "setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32"};
+        "setuid",      "setgid",      "setreuid", "setregid",   "setresuid",
+        "setresgid",   "setuid32",    "setgid32", "setreuid32", "setregid32",
+        "setresuid32", "setresgid32", "capset",   "unshare",    "setns"};
     static const char *const moves_bytes[] = {
         "read",       "pread64",         "readv",  "preadv",   "preadv2",
         "recvfrom",   "recvmsg",         "write",  "pwrite64", "writev",
@@ -205,7 +206,7 @@ static int take_process(void *ctx, void *data, size_t bytes)
 {
     struct session *s = ctx;
 
-    if (bytes >= KYMO_EVENT_PROCESS_FIXED)
+    if (bytes >= sizeof(struct kymo_event_head))
         s->take(s->take_ctx, data, bytes);
     return 0;
 }
@@ -263,10 +264,21 @@ kymo_status session_open(struct session **out, const struct session_opts *o,
     return KYMO_OK;
 }
 
+/* Lists run when they are asked for; what can fail about them fails here. */
+static kymo_status attach_list(struct session *s, enum session_list which,
+                               const struct bpf_program *p, struct kymo_err *err)
+{
+    s->list[which] = bpf_program__attach_iter(p, NULL);
+    return s->list[which] ? KYMO_OK : load_failed(-errno, "list the tasks", err);
+}
+
 kymo_status session_attach(struct session *s, struct kymo_err *err)
 {
     /* Process events first: a birth that is missed leaves a slot with its predecessor's answer. */
     bpf_program__set_autoattach(s->process->progs.snapshot, false);
+    bpf_program__set_autoattach(s->process->progs.snapshot_fds, false);
+    KYMO_TRY(attach_list(s, SESSION_TASKS, s->process->progs.snapshot, err));
+    KYMO_TRY(attach_list(s, SESSION_FDS, s->process->progs.snapshot_fds, err));
     int e = process_bpf__attach(s->process);
     if (e)
         return load_failed(e, "attach to the process tracepoints", err);
@@ -300,8 +312,8 @@ void session_close(struct session *s)
     if (s->data)
         munmap(s->data, s->data_bytes);
     ring_buffer__free(s->process_ring);
-    if (s->snapshot)
-        bpf_link__destroy(s->snapshot);
+    for (size_t i = 0; i < KYMO_COUNT_OF(s->list); i++)
+        bpf_link__destroy(s->list[i]);
     process_bpf__destroy(s->process);
     syscall_bpf__destroy(s->calls);
     free(s);
@@ -396,30 +408,47 @@ void session_process_counts(const struct session *s, struct session_process_coun
     free(per_cpu);
 }
 
+kymo_status session_list(const struct session *s, enum session_list which, int *fd,
+                         struct kymo_err *err)
+{
+    *fd = bpf_iter_create(bpf_link__fd(s->list[which]));
+    return *fd < 0 ? load_failed(-errno, "list the tasks", err) : KYMO_OK;
+}
+
+/* Whole records lie at the start of buf; returns how many bytes they are. */
+static size_t take_tasks(const uint8_t *buf, size_t have, session_task take, void *ctx)
+{
+    size_t at = 0;
+
+    while (have - at >= KYMO_EVENT_PROCESS_FIXED) {
+        const struct kymo_event_process *e = (const void *)(buf + at);
+        if (e->task.head.bytes < KYMO_EVENT_PROCESS_FIXED || e->task.head.bytes > have - at)
+            break;
+        take(ctx, e);
+        at += e->task.head.bytes;
+    }
+    return at;
+}
+
 kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
                              struct kymo_err *err)
 {
-    if (!s->snapshot)
-        s->snapshot = bpf_program__attach_iter(s->process->progs.snapshot, NULL);
-    if (!s->snapshot)
-        return load_failed(-errno, "list the tasks", err);
-    const int fd = bpf_iter_create(bpf_link__fd(s->snapshot));
-    if (fd < 0)
-        return load_failed(-errno, "list the tasks", err);
-    struct kymo_event_task buf[64];
+    uint64_t buf[4 * sizeof(struct kymo_event_process) / sizeof(uint64_t)];
+    uint8_t *bytes = (uint8_t *)buf;
     size_t have = 0;
+    int fd;
+
+    KYMO_TRY(session_list(s, SESSION_TASKS, &fd, err));
     for (;;) {
-        const ssize_t n = read(fd, (uint8_t *)buf + have, sizeof(buf) - have);
+        const ssize_t n = read(fd, bytes + have, sizeof(buf) - have);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0)
             break;
         have += (size_t)n;
-        const size_t whole = have / sizeof(buf[0]);
-        for (size_t i = 0; i < whole; i++)
-            take(ctx, &buf[i]);
-        have -= whole * sizeof(buf[0]);
-        memmove(buf, buf + whole, have);
+        const size_t taken = take_tasks(bytes, have, take, ctx);
+        have -= taken;
+        memmove(bytes, bytes + taken, have);
     }
     close(fd);
     return KYMO_OK;
