@@ -238,6 +238,7 @@ static void make_way(struct snapshot *s)
 static void read_list(struct snapshot *s, enum session_list which)
 {
     uint8_t *buf = (uint8_t *)s->list;
+    bool is_whole = false;
     size_t have = 0;
     int fd;
 
@@ -251,6 +252,7 @@ static void read_list(struct snapshot *s, enum session_list which)
         const ssize_t n = read(fd, buf + have, LIST_BYTES - have);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
+        is_whole = !n;
         if (n <= 0)
             break;
         size_t at = 0, took;
@@ -264,7 +266,7 @@ static void read_list(struct snapshot *s, enum session_list which)
         if (!s->is_first)
             rest(s, work < REST_NS_MAX ? work : REST_NS_MAX);
     }
-    s->is_cut |= s->n_rows >= SNAPSHOT_ROWS_MAX;
+    s->is_cut |= !is_whole; /* too long, or the recording ended */
     close(fd);
     hand_over(s);
 }
@@ -276,7 +278,7 @@ static void take_snapshot(struct snapshot *s)
     if (!s->is_first) /* the processes of the start are written already */
         read_list(s, SESSION_TASKS);
     const uint64_t processes = s->n_rows;
-    read_list(s, SESSION_FDS);
+    read_list(s, SESSION_FDS); /* says so itself when the end came in between */
     pthread_mutex_lock(&s->lock);
     s->totals.processes += processes;
     s->totals.fds += s->n_rows - processes;

@@ -267,7 +267,8 @@ END
     n=$(kymo cat --jsonl -t fd -f 'fd == 0' s.kymo | wc -l)
     echo "$n snapshots"
     [ "$n" -ge 4 ] && [ "$n" -le 6 ]
-    [ "$(rows -f "kind == snapshot && pid == $pid" s.kymo | wc -l)" = "$n" ]
+    # The recording may end between the processes and the descriptors of the last.
+    near "$(rows -f "kind == snapshot && pid == $pid" s.kymo | wc -l)" "$n" 1
     kymo check -q s.kymo
     record -w once.kymo -p "$pid" --snapshot 0 -d 1200ms
     [ "$(kymo cat --jsonl -t fd -f 'fd == 0' once.kymo | wc -l)" = 1 ]
@@ -317,7 +318,8 @@ while True: os.getppid()' >many &
     record -w m.kymo -p "$pid" --snapshot 500ms -d 1800ms
     [ "$(kymo cat --jsonl -t fd -f 'fd >= 3' m.kymo | jq -r .ts | sort | uniq -c | awk '{ n += $1 } END { print n }')" -ge 10000 ]
     kymo info --json m.kymo | jq -e '.loss[] | select(.source == "syscall") | .adds_up and .dropped_ring + .dropped_queue == 0'
-    run ! grep -q snapshots_cut <(kymo info m.kymo)
+    # The recording may end within the last.
+    kymo info m.kymo | awk '$1 == "snapshots_cut" { n = $2 } END { exit n > 1 }'
 }
 
 @test "a recorder without snapshots of others says nothing of them" {
