@@ -3,7 +3,9 @@
 # make                    build everything into build/release
 # make check              install what is missing, build, run every test
 # make check-long         the same with the full counts of the sweeps (kills, bytes, faults)
+# make check-vm           the recorder's tests on Debian's own kernels (6.1, 6.1 PREEMPT_RT, 6.12) under qemu
 # make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
+# make bench-record       what recording costs beside ftrace and a floor, as RESULT lines; ARGS="--reps 1 --scale 10"
 # make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
 # make setup              install the Debian packages for all of it (setup.sh holds the list)
@@ -116,6 +118,8 @@ ifneq ($(RECORD_LACKS),)
 MAIN_C := $(filter-out record/%,$(MAIN_C))
 PART_C := $(filter-out record/%,$(PART_C))
 TEST_C := $(filter-out $(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
+FUZZ_C := $(filter-out $(shell grep -l '"record/' $(FUZZ_C) /dev/null 2>/dev/null),$(FUZZ_C))
+BENCH_C := $(filter-out tests/bench/bench_floor.c,$(BENCH_C))
 endif
 
 obj    = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -130,7 +134,7 @@ MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all static static-tools unit check check-long bench-format golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all static static-tools unit check check-long check-vm bench-format bench-record golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -189,6 +193,7 @@ $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(HELP_C)) $(FOLDER_L
 # Memory and the disk fail there at the call that the test names.
 comma := ,
 $(B)/tests/test_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup write fsync rename)
+$(B)/tests/test_rotate: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,write fdatasync)
 $(B)/tests/replay_%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay_main.o $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_ALL))
@@ -218,11 +223,11 @@ $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 setup:
-	./setup.sh build check demo
+	./setup.sh build check vm demo
 
 # What is installed by setup is only seen by a make that starts after it.
 check:
-	./setup.sh build check
+	./setup.sh build check vm
 	$(MAKE) -j$(JOBS) all unit
 	$(MAKE) -j$(JOBS) FLAVOUR=asan unit
 	$(MAKE) static
@@ -231,10 +236,20 @@ check:
 check-long:
 	KYMO_KILLS=50 KYMO_LONG=1 $(MAKE) check
 
+check-vm:
+	./setup.sh build vm
+	$(MAKE) -j$(JOBS) all
+	KYMO_VM_TOTAL_S=1000 tests/run.sh vm
+
 bench-format:
 	./setup.sh build bench
 	$(MAKE) -j$(JOBS) all unit
 	tests/bench/format.sh
+
+bench-record:
+	./setup.sh build bench
+	$(MAKE) -j$(JOBS) all unit
+	tests/bench/record.sh $(ARGS)
 
 golden: all
 	tests/golden/make.sh
@@ -272,8 +287,8 @@ fuzz:
 	build/fuzz/fuzz_$(FUZZ) -max_total_time=$(TIME_S) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
 	  -artifact_prefix=build/fuzz/crash-$(FUZZ)- build/fuzz/found/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
 fuzzer: $(B)/fuzz_$(FUZZ)
-$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(filter-out %/librecord.a,$(FOLDER_LIBS)) $(LIB)
-	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_IMPORT) $(LIBS_BLAS) $(LIBS_TRACE)
+$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(FOLDER_LIBS) $(LIB)
+	$(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_ALL)
 
 MAN_PAGES = $(wildcard $(MAIN_C:.c=.1))
 D := $(DESTDIR)$(prefix)

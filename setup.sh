@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh USE...: install the Debian packages of the named uses (build, check, bench, demo) that are missing.
+# setup.sh USE...: install the Debian packages of the named uses (build, check, vm, bench, demo) that are missing.
 #
 # Goes on where it cannot install (not root, offline, not Debian) as long as what is there may do:
 # the build says itself what it left out, and tests that cannot run skip aloud.
@@ -17,23 +17,26 @@ check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev
   redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf strace curl sqlite3 zsh
   busybox-static runc bpftrace libcap2-bin"
-bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq util-linux"
+bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq util-linux linux-perf procps"
 # Node.js from elsewhere brings its own npm, beside which Debian's cannot be installed.
 if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
     check="$check nodejs npm"
     bench="$bench nodejs npm"
 fi
+# Other kernels, emulated; they are fetched when they are run (tests/vm/run.sh).
+vm="qemu-system-x86 busybox-static cpio"
 demo="redis-server redis-tools stress-ng procps util-linux jq"
 
-[ $# -gt 0 ] || set -- build check demo
+[ $# -gt 0 ] || set -- build check vm demo
 wanted=
 for use in "$@"; do
     case $use in
     build) wanted="$wanted $build" ;;
     check) wanted="$wanted $check" ;;
     bench) wanted="$wanted $bench" ;;
+    vm) wanted="$wanted $vm" ;;
     demo) wanted="$wanted $demo" ;;
-    *) echo "setup: no use is called $use; there are build, check, bench and demo" >&2; exit 2 ;;
+    *) echo "setup: no use is called $use; there are build, check, vm, bench and demo" >&2; exit 2 ;;
     esac
 done
 

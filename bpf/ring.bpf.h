@@ -33,7 +33,9 @@ struct {
 
 static __always_inline struct kymo_ring_ctl *ring_of(u32 cpu)
 {
-    return cpu < KYMO_CPUS_MAX ? &ring_ctl[cpu] : 0;
+    /* A mask and no branch: the compiler may compute the address before it looks at the bound, which
+     * verifiers before 6.2 do not follow. More CPUs are refused when a recording begins. */
+    return &ring_ctl[cpu & (KYMO_CPUS_MAX - 1)];
 }
 
 #define likely(x) __builtin_expect(!!(x), 1)

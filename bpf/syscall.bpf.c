@@ -149,6 +149,14 @@ static __always_inline u32 entity_of(struct kymo_slot *s, const struct kymo_even
     return cpu << 20 | ((u32)c->entities & 0xfffff);
 }
 
+/* What announce() fills: not on the stack, of which 6.1 gives all nested functions 512 bytes together. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct kymo_event_task);
+} announced SEC(".maps");
+
 /*
  * The slow path, once a task: judge it by the filters, and if it is chosen write its TASK record.
  * Returns how it is recorded; 0 without room for the record: then the call is lost too, because
@@ -158,15 +166,17 @@ static __noinline u32 announce(struct kymo_slot *s, u32 cpu)
 {
     struct task_struct *t = (struct task_struct *)bpf_get_current_task();
     struct kymo_ring_ctl *c = ring_of(cpu);
-    struct kymo_event_task e = {};
+    const u32 zero = 0;
+    struct kymo_event_task *e = bpf_map_lookup_elem(&announced, &zero);
     struct kymo_event_task *to;
     u32 choice, kept;
 
-    if (!c || !s)
+    if (!c || !s || !e)
         return KYMO_SLOT_REJECTED;
+    __builtin_memset(e, 0, sizeof(*e));
     kept = c->generation | (s->choice & KYMO_SLOT_MEMBER);
-    task_fill(&e, t);
-    choice = task_judge(&e, t, s->choice);
+    task_fill(e, t);
+    choice = task_judge(e, t, s->choice);
     if (choice == KYMO_SLOT_REJECTED) {
         s->choice = kept | choice;
         return choice;
@@ -176,16 +186,16 @@ static __noinline u32 announce(struct kymo_slot *s, u32 cpu)
     c->busy = 1;
     to = ring_room(c, cpu);
     if (to) {
-        e.entity = entity_of(s, &e, c, cpu);
-        e.choice = choice;
-        e.head.bytes = sizeof(e);
-        e.head.kind = KYMO_EVENT_TASK;
-        e.head.n_args = 0;
-        e.head.ts_ns = bpf_ktime_get_ns();
-        *to = e;
+        e->entity = entity_of(s, e, c, cpu);
+        e->choice = choice;
+        e->head.bytes = sizeof(*e);
+        e->head.kind = KYMO_EVENT_TASK;
+        e->head.n_args = 0;
+        e->head.ts_ns = bpf_ktime_get_ns();
+        *to = *e;
         c->tasks++;
-        ring_commit(c, sizeof(e));
-        s->entity = e.entity;
+        ring_commit(c, sizeof(*e));
+        s->entity = e->entity;
         s->choice = kept | choice;
     }
     c->busy = 0;

@@ -205,6 +205,27 @@ static __always_inline bool rule_holds(const volatile struct kymo_rule *rule,
     return stack & 1;
 }
 
+/* Who it may act as, and in which namespaces. */
+static void task_fill_powers(struct kymo_event_task *e, struct task_struct *t)
+{
+    const struct cred *cred = BPF_CORE_READ(t, cred);
+    struct pid *pid = BPF_CORE_READ(t, group_leader, thread_pid);
+    const u32 level = BPF_CORE_READ(pid, level);
+    struct upid *own =
+        (void *)((char *)&pid->numbers[0] + (u64)level * bpf_core_type_size(struct upid));
+
+    e->euid = BPF_CORE_READ(cred, euid.val);
+    e->egid = BPF_CORE_READ(cred, egid.val);
+    e->capeff = 0;
+    bpf_core_read(&e->capeff, sizeof(e->capeff), &cred->cap_effective);
+    e->nspid = BPF_CORE_READ(own, nr);
+    e->pidns = BPF_CORE_READ(own, ns, ns.inum);
+    e->mntns = BPF_CORE_READ(t, nsproxy, mnt_ns, ns.inum);
+    e->netns = BPF_CORE_READ(t, nsproxy, net_ns, ns.inum);
+    e->userns = BPF_CORE_READ(cred, user_ns, ns.inum);
+    e->pad = 0;
+}
+
 static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *t)
 {
     e->head.tid = BPF_CORE_READ(t, pid);
@@ -219,6 +240,7 @@ static __noinline void task_fill(struct kymo_event_task *e, struct task_struct *
     e->uid = BPF_CORE_READ(t, cred, uid.val);
     e->gid = BPF_CORE_READ(t, cred, gid.val);
     BPF_CORE_READ_STR_INTO(&e->comm, t, comm);
+    task_fill_powers(e, t);
 }
 
 /* This recorder's own processes, and those of the others. Not static: see cgroup_below. */

@@ -39,7 +39,7 @@
 #define KYMO_ADDR_MAX 128u /* sizeof(struct sockaddr_storage) */
 #define KYMO_COMM_BYTES 16u
 #define KYMO_ARGV_MAX 2048u
-#define KYMO_EXE_MAX 1024u
+#define KYMO_WALK_MAX 1280u /* of a path, walked from its end to the root */
 
 enum kymo_event_kind {
     KYMO_EVENT_CALL = 1,
@@ -47,6 +47,8 @@ enum kymo_event_kind {
     KYMO_EVENT_FORK = 3,
     KYMO_EVENT_EXEC = 4,
     KYMO_EVENT_EXIT = 5,
+    KYMO_EVENT_SNAPSHOT = 6, /* of a task that is there, from the iterator */
+    KYMO_EVENT_CGROUP = 7,   /* a cgroup was made: its id and its path */
 };
 
 #define KYMO_DUR_UNKNOWN (~(KYMO_U64)0)
@@ -72,7 +74,7 @@ struct kymo_event_call {
 };
 #define KYMO_EVENT_CALL_FIXED 40u
 
-/* Identity and surroundings of a task, also the row of the start snapshot. */
+/* Identity and surroundings of a task. */
 struct kymo_event_task {
     struct kymo_event_head head;
     KYMO_U32 pid, ppid;
@@ -83,17 +85,57 @@ struct kymo_event_task {
     char comm[KYMO_COMM_BYTES];
     KYMO_U32 entity; /* of this process in the cells that count its calls; 0: none */
     KYMO_U32 choice; /* KYMO_SLOT_FULL or KYMO_SLOT_COUNTED */
+    KYMO_U32 euid, egid;
+    KYMO_U64 capeff;
+    KYMO_U32 nspid;                       /* in its own pid namespace */
+    KYMO_U32 pidns, mntns, netns, userns; /* inode numbers; 0: it has left them already */
+    KYMO_U32 pad;
 };
 
-/* fork, exec, exit: on the process ring. exe and argv are used by exec alone, and only so many
- * bytes are sent as are filled. */
+/* What a process used up, all of its threads. */
+struct kymo_event_usage {
+    KYMO_U64 lifetime_ns;        /* 0: there are no numbers */
+    KYMO_U64 utime_ns, stime_ns; /* as the ticks sampled it */
+    KYMO_U64 runtime_ns;         /* exactly, without telling user from system time */
+    KYMO_U64 maxrss_pages, minflt, majflt;
+};
+
+/* fork, exec, exit: on the process ring; snapshot: out of the iterator. Strings are of exec and
+ * snapshot alone, and only so many bytes are sent as are filled.
+ *
+ * A walked path is its names from the last to the first, each with a NUL: "b\0a\0" is /a/b. */
 struct kymo_event_process {
     struct kymo_event_task task;
-    KYMO_U32 code; /* exit: wait status */
-    KYMO_U16 exe_bytes, argv_bytes;
-    char text[KYMO_EXE_MAX + KYMO_ARGV_MAX]; /* exe, then argv with its NULs */
+    struct kymo_event_usage usage; /* exit of a process's last thread */
+    KYMO_U32 code;                 /* exit: wait status */
+    KYMO_U16 exe_bytes, argv_bytes, cwd_bytes;
+    KYMO_U8 has_exe, has_cwd; /* the walk came to the root */
+    KYMO_U32 pad;
+    char text[2 * KYMO_WALK_MAX + KYMO_ARGV_MAX]; /* exe, argv with its NULs, cwd */
 };
-#define KYMO_EVENT_PROCESS_FIXED 88u
+#define KYMO_EVENT_PROCESS_FIXED 192u
+
+/* A cgroup was made. */
+struct kymo_event_cgroup {
+    struct kymo_event_head head;
+    KYMO_U64 id;
+    char path[KYMO_WALK_MAX]; /* below its hierarchy's root, with a NUL */
+};
+#define KYMO_EVENT_CGROUP_FIXED 24u
+
+/* A descriptor that is open, from the iterator. */
+struct kymo_event_fd {
+    KYMO_U16 bytes; /* of the whole record, a multiple of 8 */
+    KYMO_U16 target_bytes, local_bytes, peer_bytes;
+    KYMO_U32 pid, fd;
+    KYMO_U64 start_ns, ino;
+    KYMO_U32 magic; /* of its file system */
+    KYMO_U16 mode;
+    KYMO_U8 has_target; /* the walk came to the root */
+    KYMO_U8 is_deleted;
+    char text[KYMO_WALK_MAX + 2 * KYMO_ADDR_MAX]; /* walked path, then struct sockaddrs */
+};
+#define KYMO_EVENT_FD_FIXED 40u
 
 /* One per CPU, mapped by both sides. The producer owns the first part, the consumer the second;
  * they lie 192 bytes apart so that neither slows the other. What every call touches fits the first
@@ -187,7 +229,8 @@ struct kymo_cell {
 #define KYMO_INFO_AT_ENTRY (1u << 17) /* exit, exit_group, rt_sigreturn */
 #define KYMO_INFO_FORKS (1u << 18)    /* clone, clone3, fork, vfork */
 #define KYMO_INFO_EXECS (1u << 19)
-#define KYMO_INFO_CREDS (1u << 20) /* setuid and its family: the thread must be told anew */
+#define KYMO_INFO_CREDS                                                                        \
+    (1u << 20) /* setuid, capset, setns and the like: the thread must be told anew */
 #define KYMO_INFO_BYTES (1u << 21) /* the result is a number of bytes */
 
 /*
@@ -241,9 +284,15 @@ _Static_assert(sizeof(struct kymo_event_head) == 16, "head");
 _Static_assert(sizeof(struct kymo_event_call) == 88, "call");
 _Static_assert(__builtin_offsetof(struct kymo_event_call, arg) == KYMO_EVENT_CALL_FIXED,
                "call arg");
-_Static_assert(sizeof(struct kymo_event_task) == 80, "task");
+_Static_assert(sizeof(struct kymo_event_task) == 120, "task");
 _Static_assert(__builtin_offsetof(struct kymo_event_process, text) == KYMO_EVENT_PROCESS_FIXED,
                "process");
+_Static_assert(__builtin_offsetof(struct kymo_event_cgroup, path) == KYMO_EVENT_CGROUP_FIXED,
+               "cgroup");
+_Static_assert(__builtin_offsetof(struct kymo_event_fd, text) == KYMO_EVENT_FD_FIXED, "fd");
+_Static_assert(sizeof(struct kymo_event_process) % 8 == 0 &&
+                   sizeof(struct kymo_event_fd) % 8 == 0,
+               "padding");
 _Static_assert(sizeof(struct kymo_ring_ctl) == 256, "ctl");
 _Static_assert(__builtin_offsetof(struct kymo_ring_ctl, tail) == 192, "ctl tail");
 _Static_assert(__builtin_offsetof(struct kymo_ring_ctl, aggregated) == 64, "ctl first line");

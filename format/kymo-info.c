@@ -10,6 +10,7 @@
 #include "format/base/bytes.h"
 #include "format/base/json.h"
 #include "format/cli/cli.h"
+#include "format/io/clocksteps.h"
 #include "format/trace/reader.h"
 #include "format/trace/sizes.h"
 
@@ -63,6 +64,7 @@ struct info {
     uint64_t ts_min_ns, ts_max_ns; /* over all chunks that have times, side books last */
     int has_times, has_main_times, has_clock;
     uint64_t clock_ts_ns, clock_real_ns; /* first anchor */
+    struct kymo_clocksteps steps;
     uint64_t cost_cpu_ns, cost_rss_bytes, cost_ts_ns;
     double cost_fill;
     int has_cost;
@@ -201,6 +203,7 @@ static kymo_status take_rule(struct info *f, const struct kymo_batch *b, uint32_
 static kymo_status take_rows(struct info *f, const struct kymo_batch *b, struct kymo_err *err)
 {
     const char *table = kymo_batch_table(b);
+    kymo_clocksteps_learn(&f->steps, b);
     for (uint32_t i = 0; i < b->n_rows; i++) {
         if (!strcmp(table, "loss")) {
             KYMO_TRY(take_loss(f, b, i, err));
@@ -436,6 +439,27 @@ static void print_marks(const struct info *f)
     }
 }
 
+/* Moments are of the capture, since wall times are what is in doubt. */
+static void print_steps(const struct info *f)
+{
+    char by[32];
+    if (f->steps.n)
+        printf("\nclock\n");
+    for (uint32_t i = 0; i < f->steps.n; i++) {
+        const struct kymo_clockstep *s = &f->steps.step[i];
+        const double at = (double)(int64_t)(s->ts_ns - f->ts_min_ns) / NS_PER_S;
+        const uint64_t set = s->set_ns < 0 ? 0 - (uint64_t)s->set_ns : (uint64_t)s->set_ns;
+        if (s->set_ns)
+            printf("%12.3f s  the wall clock was set %s by %s\n", at,
+                   s->set_ns < 0 ? "back" : "forward", kymo_human_ns(by, sizeof(by), set));
+        if (s->slept_ns)
+            printf("%12.3f s  the host was suspended for %s\n", at,
+                   kymo_human_ns(by, sizeof(by), s->slept_ns));
+    }
+    if (f->steps.n_all > f->steps.n)
+        printf("                and %u more\n", f->steps.n_all - f->steps.n);
+}
+
 static int has_source(const struct info *f, const char *name)
 {
     for (size_t i = 0; i < f->n_sources; i++)
@@ -485,6 +509,7 @@ static void print_info(const struct info *f, const char *path)
     print_cost(f);
     print_rules(f);
     print_marks(f);
+    print_steps(f);
     print_unseen(f);
 }
 
@@ -558,6 +583,19 @@ static json_t *json_rules(const struct info *f)
     return list;
 }
 
+static json_t *json_steps(const struct info *f)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < f->steps.n; i++) {
+        const struct kymo_clockstep *s = &f->steps.step[i];
+        json_array_append_new(list, json_pack("{so so so so}", "from_ns", json_u64(s->from_ns),
+                                              "ts_ns", json_u64(s->ts_ns), "set_ns",
+                                              json_integer((json_int_t)s->set_ns), "slept_ns",
+                                              json_u64(s->slept_ns)));
+    }
+    return list;
+}
+
 static json_t *json_context(const struct info *f)
 {
     json_t *object = json_object();
@@ -572,13 +610,13 @@ static json_t *json_context(const struct info *f)
 
 static kymo_status print_json(const struct info *f, const char *path, struct kymo_err *err)
 {
-    json_t *j = json_pack("{so ss so so so so so so}", "file", json_text(path), "state",
+    json_t *j = json_pack("{so ss so so so so so so so}", "file", json_text(path), "state",
                           f->is_torn       ? "torn"
                           : f->is_complete ? "complete"
                                            : "unfinished",
                           "bytes", json_u64(f->file_bytes), "tables", json_tables(f), "loss",
-                          json_loss(f), "marks", json_marks(f), "context", json_context(f),
-                          "redact", json_rules(f));
+                          json_loss(f), "marks", json_marks(f), "clock_steps", json_steps(f),
+                          "context", json_context(f), "redact", json_rules(f));
     if (!j)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for JSON");
     if (f->has_times) {

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "record/host.h"
 #include "record/keeper.h"
 #include "record/redact.h"
+#include "record/snapshot.h"
 #include "record/spawn.h"
 
 #define NS_PER_S 1000000000u
@@ -31,6 +31,9 @@
 #define PROGRESS_EVERY_NS 500000000u
 #define COUNTS_EVERY_NS 100000000u
 #define FOLLOW_EVERY_NS 20000000u
+/* The flight recorder forgets its first seconds: who the processes are is told again. */
+#define CONTEXT_EVERY_NS 10000000000u
+#define HOOK_WAIT_MS 10000
 
 struct capture {
     const struct capture_opts *o;
@@ -40,6 +43,8 @@ struct capture {
     struct control *control;
     struct keeper *keeper;
     bool keeper_missed; /* it was said */
+    struct snapshot *snapshot;
+    uint64_t late_snapshots;
     struct budget budget;
     uint32_t level_max; /* KYMO_LEVEL_* that was asked for */
     struct spawn spawn;
@@ -49,7 +54,7 @@ struct capture {
     enum capture_end end;
     int cmd_status;
     uint64_t cgroups_made, followed_ns, counted_ns;
-    uint64_t started_ns, sleep_ns, checked_ns, shown_ns, taken_since_shown;
+    uint64_t started_ns, sleep_ns, context_ns, shown_ns, taken_since_shown;
     double fill_since_shown;
 };
 
@@ -79,6 +84,7 @@ static kymo_status take_signals(struct capture *c, struct kymo_err *err)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_BLOCK, &set, &c->signals_before);
     signal(SIGPIPE, SIG_IGN);
     c->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -123,9 +129,14 @@ static void take_fact(void *drain, const char *key, const char *value)
     drain_fact(drain, key, value);
 }
 
-static void take_snapshot(void *drain, const struct kymo_event_task *t)
+static void take_snapshot(void *drain, const struct kymo_event_process *e)
 {
-    drain_snapshot(drain, t);
+    drain_snapshot(drain, e);
+}
+
+static kymo_status list(void *session, enum session_list which, int *fd, struct kymo_err *err)
+{
+    return session_list(session, which, fd, err);
 }
 
 /* Another recorder's process: no recorder records another, or each row of one would be rows of the
@@ -181,6 +192,8 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     write_command(c);
     redact_facts(c->o->redact, take_fact, c->drain);
     drain_fact(c->drain, "sources", "syscall process");
+    snprintf(buf, sizeof(buf), "%" PRIu64, c->o->snapshot_ns);
+    drain_fact(c->drain, "snapshot_ns", buf);
     drain_fact(c->drain, "level",
                !c->o->session.whom.counts  ? "full"
                : c->o->session.whom.full.n ? "counts, full for some"
@@ -191,25 +204,27 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     return session_snapshot(c->session, take_snapshot, c->drain, err);
 }
 
-/* A file in a folder, not a pipe or a device: others may be put beside it. */
+/* A file, or a folder of them, not a pipe or a device: others may be put beside it. */
 static bool is_file(const struct capture_opts *o)
 {
+    const struct rotate_opts *f = &o->out.files;
     struct stat st;
 
-    return strcmp(o->path, "-") != 0 && !fstat(o->fd, &st) && S_ISREG(st.st_mode);
+    return f->parts || (strcmp(f->path, "-") != 0 && !fstat(f->fd, &st) && S_ISREG(st.st_mode));
 }
 
 /* The processes of a recording, each with its own power. None is recorded but the command. */
 static kymo_status start_processes(struct capture *c, struct kymo_err *err)
 {
-    struct keeper_opts k = {.output = is_file(c->o) ? c->o->path : NULL, .output_fd = c->o->fd};
+    const struct rotate_opts *f = &c->o->out.files;
+    struct keeper_opts k = {.output = is_file(c->o) ? f->path : NULL, .output_fd = f->fd};
 
     KYMO_TRY(session_power(c->session, &k, err));
     KYMO_TRY(keeper_start(&c->keeper, &k, err));
     session_live(c->session)->skip[1] = (uint32_t)keeper_pid(c->keeper);
     if (!c->o->cmd)
         return KYMO_OK;
-    const struct spawn_opts s = {c->o->cmd, c->o->as, c->o->fd == STDOUT_FILENO};
+    const struct spawn_opts s = {c->o->cmd, c->o->as, f->fd == STDOUT_FILENO};
     KYMO_TRY(spawn_prepare(&c->spawn, &s, err));
     c->cmd_running = true;
     return KYMO_OK;
@@ -237,10 +252,46 @@ static kymo_status attach(struct capture *c, struct kymo_err *err)
     return c->o->n_tree ? choose_trees(c, err) : KYMO_OK;
 }
 
+/* What a file has to say that does not hold the start of the recording; facts, and the names of calls and
+ * cgroups, the outbox keeps by itself. */
+static void write_context_again(struct capture *c)
+{
+    struct kymo_err err = {0};
+
+    outbox_context(c->outbox, true);
+    drain_clock(c->drain);
+    if (session_snapshot(c->session, take_snapshot, c->drain, &err))
+        c->o->warn(err.text);
+    drain_flush(c->drain);
+    outbox_context(c->outbox, false);
+}
+
+/* Between two seconds: the place where a part ends and the next begins. */
+static void second_over(void *ctx, uint64_t ts_ns)
+{
+    struct capture *c = ctx;
+
+    outbox_second(c->outbox, ts_ns);
+    const bool part = outbox_part_due(c->outbox, ts_ns);
+    if (part)
+        outbox_part(c->outbox, ts_ns);
+    if (!part && (!c->o->out.flight || ts_ns < c->context_ns + CONTEXT_EVERY_NS))
+        return;
+    c->context_ns = ts_ns;
+    write_context_again(c);
+}
+
+static void warn_of(const struct capture *c, const char *what, const struct kymo_err *err)
+{
+    char text[KYMO_ERR_BYTES_MAX + 64];
+
+    snprintf(text, sizeof(text), "%s%s", what, err->text);
+    c->o->warn(text);
+}
+
 static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_err *err)
 {
-    KYMO_TRY(
-        outbox_open(&c->outbox, c->o->fd, c->o->path, c->o->zstd_level, c->o->unit_ns, err));
+    KYMO_TRY(outbox_start(c->outbox, err));
     const struct counts_source counts = {c->session, session_cpus(c->session), source_cells};
     const struct source source = {
         .ctx = c->session,
@@ -256,7 +307,7 @@ static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, begun_ns, err));
     drain_redact(c->drain, c->o->redact);
     if (redact_warning(c->o->redact))
-        c->o->say(redact_warning(c->o->redact));
+        c->o->warn(redact_warning(c->o->redact));
     return KYMO_OK;
 }
 
@@ -268,12 +319,32 @@ static void set_level(struct capture *c)
     session_ceiling(c->session, c->level_max);
 }
 
+/* What explains the calls, and then what goes on beside them. */
+static kymo_status open_context(struct capture *c, struct kymo_err *err)
+{
+    const struct snapshot_opts snapshot = {.every_ns = c->o->snapshot_ns,
+                                           .outbox = c->outbox,
+                                           .list = list,
+                                           .ctx = c->session,
+                                           .redact = c->o->redact_snapshots};
+
+    outbox_context(c->outbox, true);
+    KYMO_TRY(write_context(c, err));
+    KYMO_TRY(snapshot_open(&c->snapshot, &snapshot, err));
+    if (c->o->out.flight) /* else a start that fails yet has written nothing */
+        drain_flush(c->drain);
+    outbox_context(c->outbox, false);
+    drain_on_seal(c->drain, second_over, c);
+    return KYMO_OK;
+}
+
 static kymo_status start(struct capture *c, struct kymo_err *err)
 {
     struct kymo_err deaf = {0};
 
     KYMO_TRY(session_open(&c->session, &c->o->session, err));
     KYMO_TRY(take_signals(c, err));
+    KYMO_TRY(outbox_open_to(&c->outbox, &c->o->out, err));
     KYMO_TRY(start_processes(c, err));
     const uint64_t begun_ns = host_mono_ns();
     control_meet(&c->control, keeper_pid(c->keeper), skip_process, c);
@@ -281,19 +352,17 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(attach(c, err));
     /* Only now: who sees the socket may rely on being recorded. Without one there are no marks, and
      * that is all: an empty container has no /run. */
-    if (control_open(&c->control, &deaf)) {
-        char text[sizeof(deaf.text) + 16];
-        snprintf(text, sizeof(text), "marks are off: %s", deaf.text);
-        c->o->warn(text);
-    }
+    if (control_open(&c->control, &deaf))
+        warn_of(c, "marks are off: ", &deaf);
     KYMO_TRY(drop_power(c, err));
     KYMO_TRY(open_drain(c, begun_ns, err));
-    KYMO_TRY(write_context(c, err));
-    c->started_ns = c->checked_ns = c->shown_ns = host_mono_ns();
+    KYMO_TRY(open_context(c, err));
+    c->started_ns = c->context_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
-    if (c->cmd_running)
-        KYMO_TRY(spawn_go(&c->spawn, c->o->cmd[0], err));
-    return KYMO_OK;
+    const kymo_status s = c->cmd_running ? spawn_go(&c->spawn, c->o->cmd[0], err) : KYMO_OK;
+    c->cmd_running =
+        c->cmd_running && !s; /* else it is reaped, and has no pid to be ended by */
+    return s;
 }
 
 /* ---- while it runs -------------------------------------------------------------------------- */
@@ -323,6 +392,11 @@ static void serve_signals(struct capture *c)
     while (read(c->signals, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
         if (s.ssi_signo == SIGCHLD)
             reap(c);
+        else if (s.ssi_signo == SIGUSR2 && c->o->out.flight)
+            drain_mark(c->drain, host_mono_ns(), "trigger", "SIGUSR2", UINT64_MAX, s.ssi_uid,
+                       s.ssi_pid);
+        else if (s.ssi_signo == SIGUSR2)
+            c->o->warn("SIGUSR2 asks a flight recorder to write, which --ring makes");
         else if (c->cmd_running && s.ssi_signo == SIGINT && s.ssi_code == SI_KERNEL)
             continue; /* typed at the terminal: the command has it too, and its end is ours */
         else
@@ -337,23 +411,20 @@ static const char *take_mark(void *ctx, const struct control_mark *m)
 
     if (m->ts_ns > now || m->ts_ns + 10u * NS_PER_S < now)
         return "its time is not of this host's clock";
+    if (!strcmp(m->kind, "trigger") && !c->o->out.flight)
+        return "it writes all the time: only a recorder started with --ring has something to "
+               "dump";
     drain_mark(c->drain, m->ts_ns, m->kind, m->name, m->dur_ns, m->uid, m->pid);
     return NULL;
 }
 
-/* Bounds that protect the host's disk, looked at once a second. */
-static void check_bounds(struct capture *c, uint64_t now)
+/* What the command for finished parts had to say. */
+static void hear_hook(struct capture *c)
 {
-    struct statvfs fs;
+    char text[HOOK_TEXT_MAX];
 
-    if (now - c->checked_ns < NS_PER_S)
-        return;
-    c->checked_ns = now;
-    if (c->o->max_bytes && outbox_bytes(c->outbox) >= c->o->max_bytes)
-        stop_for(c, CAPTURE_BOUND);
-    if (c->o->min_free > 0 && !fstatvfs(c->o->fd, &fs) && fs.f_blocks &&
-        (double)fs.f_bavail / (double)fs.f_blocks < c->o->min_free)
-        stop_for(c, CAPTURE_BOUND);
+    while (c->o->out.files.hook && hook_failure(c->o->out.files.hook, text))
+        c->o->warn(text);
 }
 
 /* What the recorder costs, looked at once a second; it steps down and up by itself. */
@@ -390,7 +461,7 @@ static void show_progress(struct capture *c, uint64_t now, bool last)
     c->fill_since_shown = 0;
 }
 
-static void take_process(void *drain, const struct kymo_event_process *e, size_t bytes)
+static void take_process(void *drain, const void *e, size_t bytes)
 {
     drain_process_event(drain, e, bytes);
 }
@@ -434,6 +505,36 @@ static void watch_keeper(struct capture *c)
                "processes stay unknown from here on");
 }
 
+static void take_snapshots(struct capture *c)
+{
+    uint64_t ts_ns;
+
+    for (struct kymo_rows *r; (r = snapshot_take(c->snapshot, &ts_ns)) != NULL;)
+        c->late_snapshots += !drain_rows(c->drain, r, ts_ns);
+}
+
+static void say_count(struct capture *c, const char *key, uint64_t n)
+{
+    char text[32];
+
+    if (!n)
+        return;
+    snprintf(text, sizeof(text), "%" PRIu64, n);
+    drain_fact(c->drain, key, text);
+}
+
+/* What is not whole must not be taken for it. */
+static void say_gaps(struct capture *c)
+{
+    struct snapshot_totals s;
+    struct drain_totals d;
+
+    snapshot_totals(c->snapshot, &s);
+    drain_totals(c->drain, &d);
+    say_count(c, "snapshots_cut", s.cut + c->late_snapshots);
+    say_count(c, "cgroups_unnamed", d.unnamed_cgroups);
+}
+
 static void adapt_sleep(struct capture *c, double fill)
 {
     const double factor = fill > 0 ? FILL_WANTED / fill : 2;
@@ -451,6 +552,7 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     const uint64_t now = host_mono_ns();
 
     take_process_events(c, false);
+    take_snapshots(c);
     follow(c, now);
     watch_keeper(c);
     KYMO_TRY(drain_poll(c->drain, now, &taken, err));
@@ -458,7 +560,9 @@ static kymo_status turn(struct capture *c, struct kymo_err *err)
     c->taken_since_shown += taken;
     c->fill_since_shown = t.ring_fill > c->fill_since_shown ? t.ring_fill : c->fill_since_shown;
     adapt_sleep(c, t.ring_fill);
-    check_bounds(c, now);
+    if (outbox_bound(c->outbox))
+        stop_for(c, CAPTURE_BOUND);
+    hear_hook(c);
     keep_budget(c, now);
     show_progress(c, now, false);
     if (c->o->duration_ns && now - c->started_ns >= c->o->duration_ns)
@@ -503,27 +607,53 @@ static void write_unfinished(struct capture *c, uint64_t now)
     }
 }
 
+/* A pipe whose reader does not read takes the rest when it likes: a second signal does not wait for it. */
+static void let_go_of_signals(struct capture *c)
+{
+    struct stat st;
+    sigset_t set;
+
+    if (c->o->out.files.parts || fstat(c->o->out.files.fd, &st) || S_ISREG(st.st_mode))
+        return;
+    signal(SIGINT, SIG_DFL); /* a shell ignores it for what it starts in the background */
+    signal(SIGTERM, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static kymo_status finish(struct capture *c, struct kymo_err *err)
 {
+    snapshot_stop(c->snapshot);
     session_detach(c->session);
+    let_go_of_signals(c);
     take_process_events(c, true);
+    take_snapshots(c);
     KYMO_TRY(drain_rest(c->drain, err));
+    say_gaps(c);
     const uint64_t now = host_mono_ns();
     write_unfinished(c, now);
+    drain_redactions(c->drain, c->o->redact_snapshots, now);
     drain_finish(c->drain, now);
     show_progress(c, now, true);
-    return outbox_finish(c->outbox, err);
+    const kymo_status s = outbox_finish(c->outbox, err);
+    if (c->o->out.files.hook && !hook_finish(c->o->out.files.hook, HOOK_WAIT_MS))
+        c->o->warn("the command for finished parts still runs");
+    hear_hook(c);
+    return s;
 }
 
 /* A start that failed leaves no file. Our own right to remove it may be gone already. */
 static void discard_output(struct capture *c)
 {
+    const struct rotate_opts *f = &c->o->out.files;
+    const char *slash = strrchr(f->path, '/');
     struct stat st;
-    const char *slash = strrchr(c->o->path, '/');
 
-    if (c->keeper && is_file(c->o) && !fstat(c->o->fd, &st) &&
+    if (c->keeper && !f->parts && is_file(c->o) && !fstat(f->fd, &st) &&
         st.st_size <= (off_t)KYMO_FILE_HEADER_BYTES)
-        keeper_part_remove(c->keeper, slash ? slash + 1 : c->o->path);
+        keeper_part_remove(c->keeper, slash ? slash + 1 : f->path);
 }
 
 static void release(struct capture *c, kymo_status failed)
@@ -540,6 +670,7 @@ static void release(struct capture *c, kymo_status failed)
         discard_output(c);
     host_use_keeper(NULL);
     control_close(c->control);
+    snapshot_close(c->snapshot);
     drain_close(c->drain);
     outbox_close(c->outbox);
     session_close(c->session);
@@ -563,7 +694,11 @@ kymo_status capture_run(const struct capture_opts *o, struct capture_result *r,
     if (!s) {
         drain_totals(c.drain, &r->totals);
         r->end = c.end;
-        r->bytes = outbox_bytes(c.outbox);
+        outbox_totals(c.outbox, &r->out);
+        r->totals.stored -= r->out.refused; /* the account in the file says the same */
+        r->totals.dropped += r->out.refused;
+        snprintf(r->last, sizeof(r->last), "%s", r->out.last);
+        r->out.last = NULL;
         r->elapsed_ns = host_mono_ns() - c.started_ns;
         r->cpu_ns = host_own_cpu_ns();
         r->rss_bytes = host_own_rss_bytes();

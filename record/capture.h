@@ -25,11 +25,8 @@ struct capture_progress {
 
 struct capture_opts {
     struct session_opts session;
-    int fd;               /* output, borrowed */
-    const char *path;     /* for messages; "-" for stdout */
+    struct outbox_opts out;
     uint64_t duration_ns; /* 0: until stopped */
-    uint64_t max_bytes;   /* stop when the file is that long; 0: no bound */
-    double min_free;      /* stop when the disk has less free, 0..1; 0: no bound */
     const uint32_t *tree; /* pids whose trees are recorded */
     size_t n_tree;
     struct follow_opts follow;
@@ -39,18 +36,16 @@ struct capture_opts {
     const char
         *what; /* the recorder's own arguments, a NUL behind each, for the context table */
     size_t what_bytes;
-    struct redact *redact; /* borrowed; NULL: secrets are written as they are */
+    struct redact *redact;           /* borrowed; NULL: secrets are written as they are */
+    struct redact *redact_snapshots; /* by the same key, for the thread that takes them */
     /* Told twice a second; NULL: nobody wants to know. */
     void (*progress)(const struct capture_progress *p);
     /* Something works less well than it could. */
     void (*warn)(const char *text);
-    /* Something that has to be said whatever happens. */
-    void (*say)(const char *text);
-    int zstd_level;
+    uint64_t snapshot_ns;      /* between two snapshots; 0: one, at the start */
     uint64_t window_ns;        /* of the counts */
     double max_cpu;            /* CPU of the recorder, 1 is one CPU; 0: no bound */
     uint64_t max_memory_bytes; /* resident memory of the recorder; 0: no bound */
-    uint64_t unit_ns; /* times are rounded to multiples of this; 0 or 1: they are not */
 };
 
 enum capture_end {
@@ -63,8 +58,10 @@ enum capture_end {
 struct capture_result {
     enum capture_end end;
     struct drain_totals totals;
-    uint64_t bytes, elapsed_ns, cpu_ns, rss_bytes;
-    int cmd_status; /* as a shell would show it */
+    uint64_t elapsed_ns, cpu_ns, rss_bytes;
+    struct outbox_totals out; /* its texts are gone */
+    char last[512];           /* name of the last file, "" when there was none */
+    int cmd_status;           /* as a shell would show it */
 };
 
 /* Record. The file is complete when KYMO_OK comes back, and readable whatever comes back. */

@@ -243,7 +243,7 @@ static int parse_mark(char *packet, struct control_mark *m)
     if (!verb || strcmp(verb, "mark") != 0 || !m->kind || !ts || !dur || !m->name || !*m->name)
         return -1;
     if (strcmp(m->kind, "point") != 0 && strcmp(m->kind, "begin") != 0 &&
-        strcmp(m->kind, "end") != 0)
+        strcmp(m->kind, "end") != 0 && strcmp(m->kind, "trigger") != 0)
         return -1;
     m->ts_ns = strtoull(ts, NULL, 10);
     m->dur_ns = *dur == '-' ? CONTROL_DUR_NONE : strtoull(dur, NULL, 10);

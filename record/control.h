@@ -5,7 +5,7 @@
  * A request is one packet of lines, the answer one packet: "ok" or "error: why".
  *
  *     mark            the request
- *     point|begin|end its kind
+ *     point|begin|end|trigger   its kind; trigger asks a flight recorder to write
  *     TS              ns of the sender's CLOCK_MONOTONIC
  *     DUR             ns, or -
  *     NAME            the rest of the packet

@@ -12,6 +12,7 @@
 #include "record/callrows.h"
 #include "record/counts.h"
 #include "record/host.h"
+#include "record/processes.h"
 #include "record/redact.h"
 
 #define SEAL_EVERY_NS 1000000000u
@@ -20,7 +21,6 @@
  * microseconds are plenty outside of a stolen virtual CPU, and what comes later yet is flagged. */
 #define WATERMARK_NS 200000u
 #define TAIL_EVERY_BYTES 65536u
-#define CGROUPS_MAX 4096u
 
 struct ring {
     uint64_t pos;       /* bytes consumed */
@@ -55,10 +55,12 @@ struct drain {
     uint64_t next_window_ns, last_window_ns;
     uint8_t named[2][KYMO_CALLS_MAX]; /* calls that have a row in sysname: native, 32-bit */
     struct process_account process;
-    uint64_t cgroup[CGROUPS_MAX]; /* ids already named */
-    uint32_t n_cgroups;
+    struct processes *processes;
+    struct anchors anchors;
     struct drain_totals totals;
     double fill_max; /* since the last cost row */
+    drain_sealed sealed;
+    void *sealed_ctx;
 };
 
 /* ---- small tables --------------------------------------------------------------------------- */
@@ -96,6 +98,7 @@ void drain_redact(struct drain *d, struct redact *r)
 {
     d->redact = r;
     callrows_redact(d->callrows, r);
+    processes_redact(d->processes, r);
 }
 
 void drain_fact(struct drain *d, const char *key, const char *value)
@@ -110,16 +113,30 @@ void drain_fact(struct drain *d, const char *key, const char *value)
     set_text(r, KYMO_CONTEXT_VALUE, i, value);
 }
 
+static void look_at_clocks(struct drain *d, bool is_due)
+{
+    struct anchor a[2];
+    const size_t n = anchors_look(&d->anchors, is_due, a);
+
+    for (size_t i = 0; i < n; i++) {
+        struct kymo_rows *r = small_rows(d, &KYMO_TABLE_CLOCK);
+        if (!r)
+            return;
+        const uint32_t row = kymo_rows_add(r);
+        kymo_rows_set(r, KYMO_CLOCK_TS, row, a[i].mono_ns);
+        kymo_rows_set(r, KYMO_CLOCK_BOOT, row, a[i].boot_ns);
+        kymo_rows_set(r, KYMO_CLOCK_REAL, row, a[i].real_ns);
+    }
+}
+
 void drain_clock(struct drain *d)
 {
-    struct kymo_rows *r = small_rows(d, &KYMO_TABLE_CLOCK);
+    look_at_clocks(d, true);
+}
 
-    if (!r)
-        return;
-    const uint32_t i = kymo_rows_add(r);
-    kymo_rows_set(r, KYMO_CLOCK_TS, i, host_mono_ns());
-    kymo_rows_set(r, KYMO_CLOCK_BOOT, i, host_boot_ns());
-    kymo_rows_set(r, KYMO_CLOCK_REAL, i, host_real_ns());
+void drain_clocks_are(struct drain *d, struct clocks clocks)
+{
+    d->anchors = (struct anchors){.clocks = clocks};
 }
 
 void drain_level(struct drain *d, const char *from, const char *to, const char *why,
@@ -171,104 +188,51 @@ static void name_key(void *ctx, uint32_t arch, uint32_t nr)
     set_text(r, KYMO_SYSNAME_NAME, i, info->name);
 }
 
-/* Write a cgroup's path at its first sight, while its process is likely still there to ask. */
-static void name_cgroup(struct drain *d, uint64_t id, uint32_t pid, uint64_t ts_ns)
-{
-    char path[4096];
-
-    for (uint32_t i = 0; i < d->n_cgroups; i++)
-        if (d->cgroup[i] == id)
-            return;
-    if (d->n_cgroups == CGROUPS_MAX)
-        return;
-    d->cgroup[d->n_cgroups++] = id;
-    struct kymo_rows *r = small_rows(d, &KYMO_TABLE_CGROUP);
-    if (!r)
-        return;
-    const uint32_t i = kymo_rows_add(r);
-    kymo_rows_set(r, KYMO_CGROUP_TS, i, ts_ns);
-    kymo_rows_set(r, KYMO_CGROUP_ID, i, id);
-    kymo_rows_set_str(r, KYMO_CGROUP_PATH, i, path,
-                      host_cgroup_path(id, pid, path, sizeof(path)));
-}
-
 /* ---- processes ------------------------------------------------------------------------------ */
 
-static struct kymo_rows *add_process(struct drain *d, const struct kymo_event_task *t,
-                                     const char *kind, uint32_t *row)
+static struct kymo_rows *rows_for(void *drain, const struct kymo_schema *schema)
 {
-    name_cgroup(d, t->cgroup_id, t->pid, t->head.ts_ns);
-    struct kymo_rows *r = small_rows(d, &KYMO_TABLE_PROCESS);
-    if (!r)
-        return NULL;
-    const uint32_t i = kymo_rows_add(r);
-    kymo_rows_set(r, KYMO_PROCESS_TS, i, t->head.ts_ns);
-    set_text(r, KYMO_PROCESS_KIND, i, kind);
-    kymo_rows_set(r, KYMO_PROCESS_PID, i, t->pid);
-    kymo_rows_set(r, KYMO_PROCESS_TID, i, t->head.tid);
-    kymo_rows_set(r, KYMO_PROCESS_PPID, i, t->ppid);
-    kymo_rows_set(r, KYMO_PROCESS_START, i, t->start_ns);
-    kymo_rows_set(r, KYMO_PROCESS_EXECSEQ, i, t->exec_seq);
-    kymo_rows_set(r, KYMO_PROCESS_UID, i, t->uid);
-    kymo_rows_set(r, KYMO_PROCESS_GID, i, t->gid);
-    kymo_rows_set(r, KYMO_PROCESS_CGROUP, i, t->cgroup_id);
-    kymo_rows_set_str(r, KYMO_PROCESS_COMM, i, t->comm, strnlen(t->comm, sizeof(t->comm)));
-    d->totals.processes++;
-    *row = i;
-    return r;
+    return small_rows(drain, schema);
 }
 
-/* exe_max, argv_max: what is that long was cut. */
-static void set_exec(struct drain *d, struct kymo_rows *r, uint32_t i, const char *exe,
-                     size_t exe_bytes, size_t exe_max, const char *argv, size_t argv_bytes,
-                     size_t argv_max)
+void drain_process_event(struct drain *d, const void *event, size_t bytes)
 {
-    char line[2 * KYMO_ARGV_MAX];
+    const struct kymo_event_head *h = event;
 
-    struct kymo_scrubbed safe = redact_path(d->redact, exe, exe_bytes, exe_max);
-    kymo_rows_set_str(r, KYMO_PROCESS_EXE, i, safe.s, safe.n);
-    safe = redact_argv(d->redact, argv, argv_bytes, argv_bytes >= argv_max);
-    kymo_rows_set_str(r, KYMO_PROCESS_ARGV, i, line,
-                      host_join_argv(safe.s, safe.n, line, sizeof(line)));
-}
-
-void drain_process_event(struct drain *d, const struct kymo_event_process *e, size_t bytes)
-{
-    const uint8_t kind = e->task.head.kind;
-    uint32_t i;
-    struct kymo_rows *r = add_process(d, &e->task,
-                                      kind == KYMO_EVENT_FORK   ? "fork"
-                                      : kind == KYMO_EVENT_EXEC ? "exec"
-                                                                : "exit",
-                                      &i);
-
-    if (!r) {
+    if (h->kind == KYMO_EVENT_CGROUP)
+        processes_cgroup_made(d->processes, event, bytes);
+    else if (bytes < KYMO_EVENT_PROCESS_FIXED)
+        return;
+    else if (processes_event(d->processes, event, bytes))
+        d->process.stored++;
+    else
         d->process.queue_dropped++;
-        return;
-    }
-    d->process.stored++;
-    if (kind == KYMO_EVENT_EXIT)
-        kymo_rows_set(r, KYMO_PROCESS_CODE, i, e->code);
-    if (kind == KYMO_EVENT_EXIT && d->counts)
-        counts_ended(d->counts, e->task.entity);
-    if (kind == KYMO_EVENT_EXEC &&
-        bytes >= KYMO_EVENT_PROCESS_FIXED + (size_t)e->exe_bytes + e->argv_bytes)
-        set_exec(d, r, i, e->text, e->exe_bytes, KYMO_EXE_MAX - 1, e->text + e->exe_bytes,
-                 e->argv_bytes, KYMO_ARGV_MAX);
+    if (h->kind == KYMO_EVENT_EXIT && d->counts)
+        counts_ended(d->counts, ((const struct kymo_event_task *)event)->entity);
 }
 
-void drain_snapshot(struct drain *d, const struct kymo_event_task *t)
+void drain_snapshot(struct drain *d, const struct kymo_event_process *e)
 {
-    char exe[4096], argv[KYMO_ARGV_MAX];
-    uint32_t i;
+    const struct task *known = callrows_task(d->callrows, e->task.head.tid);
 
-    callrows_learn(d->callrows, t);
-    if (t->head.tid != t->pid)
-        return;
-    struct kymo_rows *r = add_process(d, t, "snapshot", &i);
-    if (r)
-        set_exec(d, r, i, exe, host_exe(t->pid, exe, sizeof(exe)), sizeof(exe) - 1, argv,
-                 host_argv(t->pid, argv, sizeof(argv)), sizeof(argv) - 1);
+    if (!known ||
+        !known->known) /* else its own records tell it better: some still lie in a ring */
+        callrows_learn(d->callrows, &e->task);
+    processes_snapshot(d->processes, e, e->task.head.bytes);
+}
+
+bool drain_rows(struct drain *d, struct kymo_rows *rows, uint64_t ts_ns)
+{
+    const bool in_time = ts_ns >= d->last_seal_ns;
+
+    if (!in_time)
+        kymo_rows_clear(rows);
+    if (rows->schema == &KYMO_TABLE_PROCESS)
+        for (uint32_t i = 0; i < rows->n_rows; i++)
+            processes_cgroup(d->processes, rows->lane[KYMO_PROCESS_CGROUP][i],
+                             (uint32_t)rows->lane[KYMO_PROCESS_PID][i], ts_ns);
+    outbox_put(d->outbox, rows, 0);
+    return in_time;
 }
 
 void drain_process_counts(struct drain *d, uint64_t seen, uint64_t filtered, uint64_t dropped)
@@ -408,25 +372,27 @@ static void count_window(struct drain *d, uint64_t ts_ns, bool last)
     d->next_window_ns = ts_ns - ts_ns % d->source.window_ns + d->source.window_ns;
 }
 
-static void redact_rows(struct drain *d, uint64_t ts_ns)
+void drain_redactions(struct drain *d, struct redact *from, uint64_t ts_ns)
 {
-    for (unsigned rule = 0; d->redact && rule < REDACT_RULES; rule++) {
+    for (unsigned rule = 0; from && rule < REDACT_RULES; rule++) {
         struct kymo_rows *r = small_rows(d, &KYMO_TABLE_REDACT);
         if (r)
-            redact_row(d->redact, rule, r, ts_ns);
+            redact_row(from, rule, r, ts_ns);
     }
 }
 
 static void seal(struct drain *d, uint64_t ts_ns, bool last)
 {
     cut_calls(d);
+    const bool is_due = ts_ns >= d->next_cost_ns || last;
     count_window(d, ts_ns, last);
-    if (ts_ns >= d->next_cost_ns || last) {
+    if (is_due) {
         cost_row(d, ts_ns);
-        redact_rows(d, ts_ns);
-        drain_clock(d);
+        drain_redactions(d, d->redact, ts_ns);
         d->next_cost_ns = ts_ns + COST_EVERY_NS;
     }
+    /* What the clocks said at the seal before is younger than that seal, so it can still be told. */
+    look_at_clocks(d, is_due);
     flush_small(d);
     for (uint32_t n = 0; n < d->source.n_rings; n++)
         account_ring(d, n, ts_ns, last);
@@ -436,6 +402,19 @@ static void seal(struct drain *d, uint64_t ts_ns, bool last)
     d->n_small = 0;
     d->last_seal_ns = ts_ns;
     d->next_seal_ns = ts_ns - ts_ns % SEAL_EVERY_NS + SEAL_EVERY_NS;
+    if (d->sealed && !last)
+        d->sealed(d->sealed_ctx, ts_ns);
+}
+
+void drain_on_seal(struct drain *d, drain_sealed f, void *ctx)
+{
+    d->sealed = f;
+    d->sealed_ctx = ctx;
+}
+
+void drain_flush(struct drain *d)
+{
+    flush_small(d);
 }
 
 /* ---- merging the rings ---------------------------------------------------------------------- */
@@ -497,7 +476,7 @@ static void take_task(struct drain *d, const struct kymo_event_task *e)
     if (d->counts)
         counts_learn(d->counts, e);
     if (callrows_learn(d->callrows, e))
-        name_cgroup(d, e->cgroup_id, e->pid, e->head.ts_ns);
+        processes_task(d->processes, e);
 }
 
 static void take_call(struct drain *d, struct ring *r, const struct kymo_event_call *e,
@@ -650,7 +629,12 @@ void drain_finish(struct drain *d, uint64_t now_ns)
 
 void drain_totals(struct drain *d, struct drain_totals *out)
 {
+    struct processes_totals p;
+
+    processes_totals(d->processes, &p);
     *out = d->totals;
+    out->processes = p.rows;
+    out->unnamed_cgroups = p.unnamed_cgroups;
 }
 
 /* ---- open, close ---------------------------------------------------------------------------- */
@@ -664,9 +648,12 @@ kymo_status drain_open(struct drain **out, const struct source *source, struct o
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     d->source = *source;
     d->outbox = outbox;
+    d->anchors.clocks = clocks_of_host();
     d->ring = calloc(source->n_rings, sizeof(*d->ring));
     d->heap = calloc(source->n_rings, sizeof(*d->heap));
     kymo_status s = callrows_open(&d->callrows, source->n_tids, err);
+    if (!s)
+        s = processes_open(&d->processes, source->n_tids, rows_for, d, err);
     if (!s && source->counts)
         s = counts_open(&d->counts, source->counts, err);
     d->last_window_ns = now_ns;
@@ -696,6 +683,7 @@ void drain_close(struct drain *d)
     while (d->n_small)
         kymo_rows_close(d->small[--d->n_small]);
     callrows_close(d->callrows);
+    processes_close(d->processes);
     counts_close(d->counts);
     free(d->ring);
     free(d->heap);

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "format/event.h"
+#include "record/anchors.h"
 #include "record/counts.h"
 #include "record/outbox.h"
 
@@ -37,15 +38,21 @@ struct redact;
 
 struct drain_totals {
     uint64_t seen, stored, filtered, aggregated, dropped, late, unread;
-    uint64_t processes;  /* process rows */
-    double ring_fill;    /* highest since the last poll, 0..1 */
-    uint64_t started_ns; /* the capture's first moment */
+    uint64_t processes;       /* process rows */
+    uint64_t unnamed_cgroups; /* sightings of cgroups beyond those that get a name */
+    double ring_fill;         /* highest since the last poll, 0..1 */
+    uint64_t started_ns;      /* the capture's first moment */
 };
 
 KYMO_MUST_USE kymo_status drain_open(struct drain **out, const struct source *source,
                                      struct outbox *outbox, uint64_t now_ns,
                                      struct kymo_err *err);
 void drain_close(struct drain *d);
+/* Called behind each seal but the last: all rows of the seconds before ts_ns were put, none of the next. */
+typedef void (*drain_sealed)(void *ctx, uint64_t ts_ns);
+void drain_on_seal(struct drain *d, drain_sealed f, void *ctx);
+/* Put the small tables as far as they are filled. */
+void drain_flush(struct drain *d);
 
 /*
  * Take what the rings hold up to shortly before now, cut and seal what is due.
@@ -60,17 +67,25 @@ void drain_finish(struct drain *d, uint64_t now_ns);
 
 /* Secrets are hidden from now on, and how many is told in the redact table. r is borrowed. */
 void drain_redact(struct drain *d, struct redact *r);
+/* How many another thread's has hidden since it was last asked. */
+void drain_redactions(struct drain *d, struct redact *from, uint64_t ts_ns);
 
 /* Rows of the small tables. */
-void drain_process_event(struct drain *d, const struct kymo_event_process *e, size_t bytes);
+/* An event of the process ring: struct kymo_event_process, or of a cgroup. */
+void drain_process_event(struct drain *d, const void *event, size_t bytes);
 /* A thread that existed at the start: its task is known from now on; leaders give a process row. */
-void drain_snapshot(struct drain *d, const struct kymo_event_task *t);
+void drain_snapshot(struct drain *d, const struct kymo_event_process *e);
+/* Rows that were filled elsewhere, given away; ts_ns is the earliest of their times. False: a seal
+ * already promised that nothing so old follows, and they are thrown away. */
+bool drain_rows(struct drain *d, struct kymo_rows *rows, uint64_t ts_ns);
 void drain_fact(struct drain *d, const char *key, const char *value);
 void drain_clock(struct drain *d);
+/* Other clocks than the host's, for tests that set them. */
+void drain_clocks_are(struct drain *d, struct clocks clocks);
 /* The recorder changed what it records (table level). */
 void drain_level(struct drain *d, const char *from, const char *to, const char *why,
                  double value);
-/* kind: point, begin, end; dur_ns UINT64_MAX: none. */
+/* kind: point, begin, end, trigger; dur_ns UINT64_MAX: none. */
 void drain_mark(struct drain *d, uint64_t ts_ns, const char *kind, const char *name,
                 uint64_t dur_ns, uint32_t uid, uint32_t pid);
 /* Counts of the process ring, cumulative, for its loss row. */

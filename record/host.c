@@ -138,14 +138,23 @@ static size_t read_of(enum keeper_kind kind, uint32_t pid, uint32_t tid, const c
     return keeper_text(keeper, kind, pid, tid, buf, cap);
 }
 
-size_t host_exe(uint32_t pid, char *buf, size_t cap)
+/* exe, cwd, fd/NUMBER */
+static size_t ask_for_link(uint32_t pid, const char *name, char *buf, size_t cap)
+{
+    if (!strncmp(name, "fd/", 3))
+        return keeper_text(keeper, KEEPER_FD, pid, (uint32_t)strtoul(name + 3, NULL, 10), buf,
+                           cap);
+    return keeper_text(keeper, strcmp(name, "cwd") ? KEEPER_EXE : KEEPER_CWD, pid, 0, buf, cap);
+}
+
+size_t host_link(uint32_t pid, const char *name, char *buf, size_t cap)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+    snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
     const ssize_t n = readlink(path, buf, cap - 1);
     if (n < 0 && keeper && (errno == EACCES || errno == EPERM))
-        return keeper_text(keeper, KEEPER_EXE, pid, 0, buf, cap);
+        return ask_for_link(pid, name, buf, cap);
     buf[n > 0 ? n : 0] = 0;
     return n > 0 ? (size_t)n : 0;
 }

@@ -29,8 +29,9 @@ void host_facts(host_fact take, void *ctx);
 
 /* The whole of a small /proc file into buf, NUL-terminated; its length, 0 when unreadable. */
 size_t host_read(const char *path, char *buf, size_t cap);
-/* Executable and arguments (NULs between) of a process; lengths, 0 when unreadable (kernel threads). */
-size_t host_exe(uint32_t pid, char *buf, size_t cap);
+/* Where a link of a process (exe, cwd) leads, and its arguments (NULs between); lengths, 0 when
+ * unreadable (kernel threads). */
+size_t host_link(uint32_t pid, const char *name, char *buf, size_t cap);
 size_t host_argv(uint32_t pid, char *buf, size_t cap);
 /* argv with NULs to one line: blanks between, quotes where an argument needs them. Returns the length. */
 size_t host_join_argv(const char *argv, size_t n, char *out, size_t cap);

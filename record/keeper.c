@@ -83,15 +83,19 @@ static int read_proc(const char *path, struct keeper_answer *a)
     return 0;
 }
 
-static int serve_exe(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
-                     int *fd)
+static int serve_link(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
+                      int *fd)
 {
     char path[64];
 
     (void)s, (void)fd;
     if (!is_pid(q->pid) || q->text_bytes)
         return EINVAL;
-    snprintf(path, sizeof(path), "/proc/%u/exe", q->pid);
+    if (q->kind == KEEPER_FD)
+        snprintf(path, sizeof(path), "/proc/%u/fd/%u", q->pid, q->number);
+    else
+        snprintf(path, sizeof(path), "/proc/%u/%s", q->pid,
+                 q->kind == KEEPER_EXE ? "exe" : "cwd");
     const ssize_t n = readlink(path, (char *)a->text, LINK_MAX);
     if (n < 0)
         return errno;
@@ -309,11 +313,19 @@ static int serve_part_remove(struct server *s, const struct keeper_request *q,
 typedef int (*handler)(struct server *s, const struct keeper_request *q,
                        struct keeper_answer *a, int *fd);
 static const handler HANDLERS[KEEPER_KINDS] = {
-    [KEEPER_LIST] = serve_list,           [KEEPER_EXE] = serve_exe,
-    [KEEPER_ARGV] = serve_file,           [KEEPER_CGROUP] = serve_file,
-    [KEEPER_BLOCKED] = serve_blocked,     [KEEPER_FDS] = serve_fds,
-    [KEEPER_PART_OPEN] = serve_part_open, [KEEPER_PART_REMOVE] = serve_part_remove,
-    [KEEPER_MAP_LOOKUP] = serve_lookup,   [KEEPER_MAP_UPDATE] = serve_update,
+    [KEEPER_LIST] = serve_list,
+    [KEEPER_EXE] = serve_link,
+    [KEEPER_CWD] = serve_link,
+    [KEEPER_FD] = serve_link,
+
+    [KEEPER_ARGV] = serve_file,
+    [KEEPER_CGROUP] = serve_file,
+    [KEEPER_BLOCKED] = serve_blocked,
+    [KEEPER_FDS] = serve_fds,
+    [KEEPER_PART_OPEN] = serve_part_open,
+    [KEEPER_PART_REMOVE] = serve_part_remove,
+    [KEEPER_MAP_LOOKUP] = serve_lookup,
+    [KEEPER_MAP_UPDATE] = serve_update,
     [KEEPER_CONTAINER] = serve_container,
 };
 

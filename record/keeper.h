@@ -37,6 +37,8 @@
 enum keeper_kind {
     KEEPER_LIST = 1,  /* number = which iterator: a fresh reading of it, a descriptor */
     KEEPER_EXE,       /* pid: its executable */
+    KEEPER_CWD,       /* pid: its working directory */
+    KEEPER_FD,        /* pid, number = a descriptor: what it is */
     KEEPER_ARGV,      /* pid: its arguments, NULs between */
     KEEPER_CGROUP,    /* pid: the text of /proc/PID/cgroup */
     KEEPER_BLOCKED,   /* pid, number = tid: the text of /proc/PID/task/TID/syscall */
@@ -109,7 +111,7 @@ uint64_t keeper_cpu_ns(const struct keeper *k);
 
 /* A descriptor to read an iterator from, told by its place in keeper_opts.lists; -1 and errno. */
 int keeper_list(struct keeper *k, uint32_t which);
-/* The text of KEEPER_EXE, _ARGV, _CGROUP, _BLOCKED, NUL-terminated and cut to cap; its length, 0 when
+/* The text of KEEPER_EXE, _CWD, _FD, _ARGV, _CGROUP, _BLOCKED, NUL-terminated and cut to cap; its length, 0 when
  * unreadable. */
 size_t keeper_text(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32_t number,
                    char *buf, size_t cap);

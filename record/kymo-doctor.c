@@ -282,7 +282,7 @@ static void check_control(struct report *r)
 
 /* ---- sources ---------------------------------------------------------------------------------- */
 
-static void count_task(void *n, const struct kymo_event_task *t)
+static void count_task(void *n, const struct kymo_event_process *t)
 {
     (void)t;
     ++*(size_t *)n;

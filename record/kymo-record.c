@@ -12,6 +12,7 @@
 
 #include "format/trace/chunk.h"
 #include "record/capture.h"
+#include "record/host.h"
 #include "record/nocore.h"
 #include "record/options.h"
 #include "record/redact.h"
@@ -61,11 +62,6 @@ static void show_progress(const struct capture_progress *p)
     fflush(stderr);
 }
 
-static void say(const char *text)
-{
-    kymo_cli_say(TOOL, "%s", text);
-}
-
 static void warn(const char *text)
 {
     kymo_cli_say(TOOL, "%s", text);
@@ -80,13 +76,34 @@ static void remove_empty(const char *path)
         unlink(path);
 }
 
+/* Where it is: the file, or how many parts and which is the last. */
+static const char *where(char *buf, size_t n, const struct options *o,
+                         const struct capture_result *r)
+{
+    char held[64] = "";
+
+    if (!o->parts)
+        return o->path;
+    if (r->out.flight.held_back)
+        snprintf(held, sizeof(held), ", %" PRIu64 " held back", r->out.flight.held_back);
+    if (o->flight_bytes && !r->out.files)
+        snprintf(buf, n, "nothing was written: no trigger%s", held);
+    else if (o->flight_bytes)
+        snprintf(buf, n, "%" PRIu64 " triggers%s, %" PRIu64 " files, the last %s",
+                 r->out.flight.fired, held, r->out.files, r->last);
+    else
+        snprintf(buf, n, "%" PRIu64 " parts, %" PRIu64 " old ones deleted, the last %s",
+                 r->out.files, r->out.deleted, r->last);
+    return buf;
+}
+
 static void summarize(const struct options *o, const struct capture_result *r)
 {
     static const char *const why[] = {"stopped", "time is over", "the command ended",
                                       "its disk bound was reached"};
     const double s = (double)r->elapsed_ns / 1e9;
     const uint64_t events = r->totals.stored;
-    char count[32], lost[32], bytes[32], rss[32], counted[64] = "", number[32];
+    char count[32], lost[32], bytes[32], rss[32], counted[64] = "", number[32], name[700];
 
     if (o->quiet)
         return;
@@ -98,10 +115,11 @@ static void summarize(const struct options *o, const struct capture_result *r)
                  "CPU, %s: %s; %s",
                  kymo_human_count(count, sizeof(count), events), s, counted,
                  kymo_human_count(lost, sizeof(lost), r->totals.dropped),
-                 kymo_human_bytes(bytes, sizeof(bytes), r->bytes),
-                 events ? (double)r->bytes / (double)events : 0,
+                 kymo_human_bytes(bytes, sizeof(bytes), r->out.bytes),
+                 events ? (double)r->out.bytes / (double)events : 0,
                  100 * (double)r->cpu_ns / (double)r->elapsed_ns,
-                 kymo_human_bytes(rss, sizeof(rss), r->rss_bytes), why[r->end], o->path);
+                 kymo_human_bytes(rss, sizeof(rss), r->rss_bytes), why[r->end],
+                 where(name, sizeof(name), o, r));
 }
 
 static int verdict(const struct options *o, const struct capture_result *r)
@@ -128,10 +146,68 @@ static void say_who_runs(const struct options *o)
 
 /* ---- main ------------------------------------------------------------------------------------- */
 
+static struct outbox_opts output_of(const struct options *o, const struct flight_opts *flight)
+{
+    return (struct outbox_opts){
+        .files = {.path = o->path,
+                  .fd = -1,
+                  .parts = o->parts,
+                  .n_parts = o->n_parts,
+                  .max_bytes = o->max_bytes,
+                  .min_free = o->min_free,
+                  .may_delete = o->part_bytes || o->part_ns || o->n_parts,
+                  .sync_ns = o->sync_ns},
+        .part_bytes = o->part_bytes,
+        .part_ns = o->part_ns,
+        .flight = o->flight_bytes ? flight : NULL,
+        .zstd_level = (int)o->zstd_level,
+        .unit_ns = o->unit_ns,
+    };
+}
+
+static struct flight_opts flight_of(const struct options *o)
+{
+    return (struct flight_opts){
+        .ring_bytes = o->flight_bytes,
+        .ring_ns = o->flight_ns,
+        .post_ns = o->post_ns,
+        .every_ns = o->every_ns,
+        .triggers = {.text = o->triggers.v,
+                     .n = o->triggers.n,
+                     .disk = -1,
+                     .start_ns = host_mono_ns()},
+        .say = o->quiet ? NULL : warn,
+    };
+}
+
+static void say_first_line(const struct options *o)
+{
+    if (o->quiet)
+        return;
+    if (o->path == o->default_path)
+        kymo_cli_say(TOOL,
+                     "writing %s, at most %" PRIu64 " MiB, while %.0f %% of the disk stay free",
+                     o->path, o->max_bytes >> 20, 100 * o->min_free);
+    if (o->flight_bytes)
+        kymo_cli_say(TOOL,
+                     "keeping the last %" PRIu64 " MiB in memory; nothing is written before a "
+                     "trigger, SIGUSR2 or kymo mark --dump",
+                     o->flight_bytes >> 20);
+}
+
+static kymo_status open_all(struct capture_opts *c, const struct options *o,
+                            struct kymo_err *err)
+{
+    if (o->part_command) /* first: it is to have nothing of the recorder's */
+        KYMO_TRY(hook_open(&c->out.files.hook, o->part_command, err));
+    return o->parts ? KYMO_OK : open_output(&c->out.files.fd, o, err);
+}
+
 static int record(const struct options *o)
 {
     struct capture_result r = {0};
     struct kymo_err err = {0};
+    const struct flight_opts flight = flight_of(o);
     struct capture_opts c = {
         .session = {.whom = o->whom,
                     .ring_bytes = o->ring_bytes,
@@ -141,10 +217,8 @@ static int record(const struct options *o)
                     .wanted_native = o->calls.native,
                     .wanted_compat = o->calls.compat,
                     .btf_path = o->btf},
-        .path = o->path,
+        .out = output_of(o, &flight),
         .duration_ns = o->duration_ns,
-        .max_bytes = o->max_bytes,
-        .min_free = o->min_free,
         .tree = o->tree,
         .n_tree = o->pids.n,
         .follow = o->follow,
@@ -156,9 +230,7 @@ static int record(const struct options *o)
         .progress =
             isatty(STDERR_FILENO) && !o->no_progress && !o->quiet ? show_progress : NULL,
         .warn = warn,
-        .say = say,
-        .zstd_level = (int)o->zstd_level,
-        .unit_ns = o->unit_ns,
+        .snapshot_ns = o->snapshot_ns,
         .window_ns = o->window_ns,
         .max_cpu = o->max_cpu,
         .max_memory_bytes = o->max_memory_bytes,
@@ -167,25 +239,26 @@ static int record(const struct options *o)
 
     if (strcmp(o->redact, "none") != 0)
         s = redact_open(&c.redact, o->key, &err);
+    if (!s && c.redact)
+        s = redact_open(&c.redact_snapshots, o->key, &err);
     if (!s)
-        s = open_output(&c.fd, o, &err);
-    if (s) {
-        redact_close(c.redact);
-        return kymo_cli_finish(TOOL, NULL, s, &err, 0);
+        s = open_all(&c, o, &err);
+    if (!s) {
+        const int fd = c.out.files.fd;
+        say_first_line(o);
+        say_who_runs(o);
+        s = capture_run(&c, &r, &err);
+        if (fd >= 0 && fd != STDOUT_FILENO && close(fd) && !s)
+            s = KYMO_FAIL(&err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write: %s",
+                          strerror(errno));
+        if (!o->parts && (s == KYMO_EHOST || s == KYMO_EUSAGE))
+            remove_empty(o->path);
     }
-    if (!o->quiet && o->path == o->default_path)
-        kymo_cli_say(TOOL,
-                     "writing %s, at most %" PRIu64 " MiB, while %.0f %% of the disk stay free",
-                     o->path, o->max_bytes >> 20, 100 * o->min_free);
-    say_who_runs(o);
-    s = capture_run(&c, &r, &err);
     redact_close(c.redact);
-    if (c.fd != STDOUT_FILENO && close(c.fd) && !s)
-        s = KYMO_FAIL(&err, KYMO_EOUTPUT, KYMO_NOWHERE, "cannot write: %s", strerror(errno));
+    redact_close(c.redact_snapshots);
     if (!s)
         summarize(o, &r);
-    else if (s == KYMO_EHOST || s == KYMO_EUSAGE)
-        remove_empty(o->path);
+    hook_close(c.out.files.hook);
     return kymo_cli_finish(TOOL, NULL, s, &err, s ? 0 : verdict(o, &r));
 }
 

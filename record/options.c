@@ -10,6 +10,7 @@
 
 #include "format/base/bytes.h"
 #include "format/base/size.h"
+#include "record/flight.h"
 #include "record/host.h"
 #include "record/rules.h"
 
@@ -17,7 +18,9 @@
 #define MAX_BYTES_DEFAULT (1ull << 30)
 #define MIN_FREE_DEFAULT 0.05
 #define ZSTD_LEVEL_DEFAULT 3
+#define SNAPSHOT_NS_DEFAULT 10000000000u
 #define WINDOW_NS_DEFAULT 10000000000u
+#define NS_PER_S ((uint64_t)1000000000)
 
 static const char EXAMPLES[] =
     "  kymo record                                  everything, into a bounded file of its own "
@@ -25,6 +28,10 @@ static const char EXAMPLES[] =
     "  kymo record -w deploy.kymo -d 5m             five minutes of the whole host\n"
     "  kymo record -w redis.kymo --comm 'redis*'    one service by name\n"
     "  kymo record -w build.kymo -- make -j4        one command and its children\n"
+    "  kymo record -w week.kymo -C 64M --max-disk 2G\n"
+    "                                               for ever: the newest 2 GiB, in parts\n"
+    "  kymo record -w odd.kymo --ring 256M --trigger 'process: kind == exit && code'\n"
+    "                                               only what surrounds an exit that failed\n"
     "  kymo record -w - | kymo score -m prod.model.json -\n";
 
 /* ---- options to what the kernel side understands ---------------------------------------------- */
@@ -184,14 +191,45 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
          &o->path, 0, 0},
         {KYMO_OPT_FLAG, 0, "force", NULL, "replace an existing file", &o->force, 0, 0},
         {KYMO_OPT_BYTES, 0, "max-disk", "SIZE",
-         "stop when the file is this long (default: 1G without -w)", &o->max_bytes, 0, 0},
+         "never more than this in all files: the oldest part goes, or the recording stops "
+         "(default: 1G without -w)",
+         &o->max_bytes, 0, 0},
         {KYMO_OPT_SHARE, 0, "min-free", "SHARE",
-         "stop when the disk has less free than this (default: 5%)", &o->min_free, 0, 0},
+         "the same when the disk has less free than this (default: 5%)", &o->min_free, 0, 0},
+        {KYMO_OPT_TIME, 0, "sync", "TIME",
+         "what a power loss may cost; 0: leave it to the kernel (default: 5s)", &o->sync_ns, 0,
+         86400e9},
         {KYMO_OPT_U64, 0, "compression", "N", "zstd level of the chunks (default: 3)",
          &o->zstd_level, 1, 19},
         {KYMO_OPT_TIME, 0, "time-unit", "TIME",
          "round times to multiples of this, 64ns for files a third smaller (default: 1ns)",
          &o->unit_ns, 1, 1e6},
+        {KYMO_OPT_GROUP, 0, NULL, NULL, "Parts (FILE.kymo becomes FILE.000001.kymo and on)",
+         NULL, 0, 0},
+        {KYMO_OPT_BYTES, 'C', "part-size", "SIZE",
+         "go on in a new part when one is this long (default: a quarter of --max-disk)",
+         &o->part_bytes, 64u << 10, 0x1p60},
+        {KYMO_OPT_TIME, 'G', "part-time", "TIME", "go on in a new part after this time",
+         &o->part_ns, 1e9, 365 * 86400e9},
+        {KYMO_OPT_U64, 'W', "parts", "N", "keep the newest N parts, delete older ones",
+         &o->n_parts, 1, 1e9},
+        {KYMO_OPT_STR, 'z', "part-command", "COMMAND",
+         "run COMMAND PART on each finished part, without the recorder's power",
+         &o->part_command, 0, 0},
+        {KYMO_OPT_GROUP, 0, NULL, NULL,
+         "Flight recorder (write only what surrounds a trigger, a part each)", NULL, 0, 0},
+        {KYMO_OPT_BYTES, 0, "ring", "SIZE", "keep the last SIZE of the capture in memory",
+         &o->flight_bytes, (double)FLIGHT_RING_BYTES_MIN, 0x1p40},
+        {KYMO_OPT_TIME, 0, "ring-time", "TIME", "and of it no more than the last TIME",
+         &o->flight_ns, 1e9, 86400e9},
+        {KYMO_OPT_LIST, 0, "trigger", "EXPR",
+         "write when this happens: see Triggers; SIGUSR2 and kymo mark --dump always do",
+         &o->triggers, 0, 0},
+        {KYMO_OPT_TIME, 0, "post", "TIME",
+         "go on writing so long after a trigger (default: 30s)", &o->post_ns, 0, 86400e9},
+        {KYMO_OPT_TIME, 0, "trigger-every", "TIME",
+         "hold back a trigger that fires sooner after the last (default: 60s)", &o->every_ns, 0,
+         86400e9},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "How long", NULL, 0, 0},
         {KYMO_OPT_TIME, 'd', "duration", "TIME",
          "stop after this time (default: at SIGINT or SIGTERM)", &o->duration_ns, 0, 0},
@@ -238,6 +276,10 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
         {KYMO_OPT_STR, 0, "key", "FILE",
          "the key of the pseudonyms, made when it is not there (default: one of this host)",
          &o->key, 0, 0},
+        {KYMO_OPT_TIME, 0, "snapshot", "TIME",
+         "write down all processes and what they have open so often; 0: at the start alone "
+         "(default: 10s)",
+         &o->snapshot_ns, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Power", NULL, 0, 0},
         {KYMO_OPT_STR, 'Z', "drop-to", "USER",
          "record as this user (default, when root: kymo, or else nobody)", &o->drop_to, 0, 0},
@@ -271,6 +313,30 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
     return kymo_cli_parse(&cli, argc, argv, first);
 }
 
+/* Do the options of parts and of the flight recorder fit each other? */
+static int check_parts(struct options *o)
+{
+    const bool rotates = o->part_bytes || o->part_ns || o->n_parts;
+
+    o->parts = rotates || o->flight_bytes;
+    if (o->parts && !strcmp(o->path, "-"))
+        return kymo_cli_usage(TOOL, "a pipe has no parts: -C, -G, -W and --ring need -w FILE");
+    if (o->flight_bytes && (o->part_bytes || o->part_ns))
+        return kymo_cli_usage(TOOL,
+                              "--ring writes a part for each trigger; leave out -C and -G");
+    if (!o->flight_bytes && (o->triggers.n || o->flight_ns))
+        return kymo_cli_usage(TOOL, "--trigger and --ring-time are for --ring SIZE");
+    if (o->part_command && !o->parts)
+        return kymo_cli_usage(TOOL, "-z is for parts: give -C, -G or --ring");
+    if (rotates && !o->flight_bytes && !o->part_bytes && !o->part_ns && !o->max_bytes)
+        return kymo_cli_usage(TOOL, "-W says how many parts, -C or -G when the next begins");
+    if (rotates && !o->flight_bytes && !o->part_bytes)
+        o->part_bytes = o->max_bytes / 4;
+    if (o->max_bytes && o->part_bytes > o->max_bytes / 2)
+        return kymo_cli_usage(TOOL, "--max-disk has to hold two parts of -C at least");
+    return KYMO_CLI_GO_ON;
+}
+
 /* What the table cannot check by itself. */
 static int check(struct options *o)
 {
@@ -284,6 +350,8 @@ static int check(struct options *o)
         return kymo_cli_usage(TOOL, "--redact none hides nothing that --key could be for");
     if (1000000000u % o->unit_ns)
         return kymo_cli_usage(TOOL, "--time-unit has to divide a second, as 64ns and 1us do");
+    if ((e = check_parts(o)) != KYMO_CLI_GO_ON)
+        return e;
     if (callset_parse(&o->calls, o->syscalls, &err))
         return kymo_cli_usage(TOOL, "%s", err.text);
     return KYMO_CLI_GO_ON;
@@ -310,9 +378,13 @@ int options_parse(struct options *o, int argc, char **argv)
         .max_loss = 1,
         .zstd_level = ZSTD_LEVEL_DEFAULT,
         .unit_ns = 1,
+        .snapshot_ns = SNAPSHOT_NS_DEFAULT,
         .level = "full",
         .window_ns = WINDOW_NS_DEFAULT,
         .redact = "default",
+        .sync_ns = 5 * NS_PER_S,
+        .post_ns = 30 * NS_PER_S,
+        .every_ns = 60 * NS_PER_S,
     };
     keep_arguments(o, argc, argv);
     e = parse_table(o, argc, argv, &first);

@@ -17,7 +17,11 @@ struct options {
     uint64_t window_ns, max_memory_bytes;
     double max_cpu;
     const char *redact, *key;
-    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns;
+    uint64_t duration_ns, max_bytes, ring_bytes, zstd_level, unit_ns, snapshot_ns;
+    uint64_t part_bytes, part_ns, n_parts, sync_ns;
+    uint64_t flight_bytes, flight_ns, post_ns, every_ns; /* of the flight recorder */
+    const char *part_command;
+    struct kymo_opt_list triggers;
     double min_free, max_loss;
     struct kymo_opt_list pids, users, cgroups, containers, comms;
     bool everything, wait, force, pass_status, quiet, no_progress;
@@ -31,6 +35,7 @@ struct options {
     struct follow_opts follow;
     struct power_plan power;
     struct user as;
+    bool parts;
     char *what; /* the arguments, a NUL behind each; freed by options_release */
     size_t what_bytes;
 };

@@ -27,8 +27,8 @@ struct session {
     struct syscall_bpf *calls;
     struct process_bpf *process;
     struct ring_buffer *process_ring;
-    struct bpf_link *snapshot;
-    struct keeper *keeper; /* NULL: not dropped yet */
+    struct bpf_link *list[2]; /* by enum session_list */
+    struct keeper *keeper;    /* NULL: not dropped yet */
     struct kymo_live *live;
     size_t live_bytes;
     uint32_t n_cpus, n_slices, n_slots, n_cells;
@@ -56,8 +56,9 @@ static uint32_t pack_call_info(uint32_t arch, uint32_t nr, bool wanted)
     static const char *const forks[] = {"clone", "clone3", "fork", "vfork"};
     static const char *const execs[] = {"execve", "execveat"};
     static const char *const creds[] = {
-        "setuid",   "setgid",   "setreuid",   "setregid",   "setresuid",   "setresgid",
-        "setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32"};
+        "setuid",      "setgid",      "setreuid", "setregid",   "setresuid",
+        "setresgid",   "setuid32",    "setgid32", "setreuid32", "setregid32",
+        "setresuid32", "setresgid32", "capset",   "unshare",    "setns"};
     static const char *const moves_bytes[] = {
         "read",       "pread64",         "readv",  "preadv",   "preadv2",
         "recvfrom",   "recvmsg",         "write",  "pwrite64", "writev",
@@ -101,8 +102,8 @@ static void set_call_info(struct syscall_bpf *calls, const struct session_opts *
 
 static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
 {
-    (void)level, (void)fmt, (void)args;
-    return 0;
+    (void)level;
+    return getenv("KYMO_LIBBPF") ? vfprintf(stderr, fmt, args) : 0;
 }
 
 /* How large this type information says that a task is; 0: it says nothing of it. */
@@ -164,12 +165,17 @@ static kymo_status check_host(const struct session_opts *o, struct kymo_err *err
 
 static kymo_status load_failed(int e, const char *what, struct kymo_err *err)
 {
-    if (e == -EPERM || e == -EACCES)
+    if (e == -EPERM)
         return KYMO_FAIL(
             err, KYMO_EHOST, KYMO_NOWHERE,
             "the kernel refused to %s: permission denied; run as root or with CAP_BPF and "
             "CAP_PERFMON, see kymo doctor",
             what);
+    if (e == -EACCES) /* what verifiers say; who has no rights is told EPERM */
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                         "the kernel refused to %s: its verifier does not accept them; "
+                         "KYMO_LIBBPF=1 in the environment shows why",
+                         what);
     return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
                      "the kernel refused to %s: %s; see kymo doctor", what, strerror(-e));
 }
@@ -255,7 +261,7 @@ static int take_process(void *ctx, void *data, size_t bytes)
 {
     struct session *s = ctx;
 
-    if (bytes >= KYMO_EVENT_PROCESS_FIXED)
+    if (bytes >= sizeof(struct kymo_event_head))
         s->take(s->take_ctx, data, bytes);
     return 0;
 }
@@ -319,10 +325,29 @@ kymo_status session_open(struct session **out, const struct session_opts *o,
     return KYMO_OK;
 }
 
+/* Lists run when they are asked for; what can fail about them fails here. */
+static kymo_status attach_list(struct session *s, enum session_list which,
+                               const struct bpf_program *p, struct kymo_err *err)
+{
+    s->list[which] = bpf_program__attach_iter(p, NULL);
+    return s->list[which] ? KYMO_OK : load_failed(-errno, "list the tasks", err);
+}
+
+/* In the order of enum session_list. The keeper lists too, and has to know what. */
+static kymo_status attach_lists(struct session *s, struct kymo_err *err)
+{
+    if (s->list[SESSION_TASKS])
+        return KYMO_OK;
+    KYMO_TRY(attach_list(s, SESSION_TASKS, s->process->progs.snapshot, err));
+    return attach_list(s, SESSION_FDS, s->process->progs.snapshot_fds, err);
+}
+
 kymo_status session_attach(struct session *s, struct kymo_err *err)
 {
     /* Process events first: a birth that is missed leaves a slot with its predecessor's answer. */
     bpf_program__set_autoattach(s->process->progs.snapshot, false);
+    bpf_program__set_autoattach(s->process->progs.snapshot_fds, false);
+    KYMO_TRY(attach_lists(s, err));
     int e = process_bpf__attach(s->process);
     if (e)
         return load_failed(e, "attach to the process tracepoints", err);
@@ -358,8 +383,8 @@ void session_close(struct session *s)
     if (s->live)
         munmap(s->live, s->live_bytes);
     ring_buffer__free(s->process_ring);
-    if (s->snapshot)
-        bpf_link__destroy(s->snapshot);
+    for (size_t i = 0; i < KYMO_COUNT_OF(s->list); i++)
+        bpf_link__destroy(s->list[i]);
     process_bpf__destroy(s->process);
     syscall_bpf__destroy(s->calls);
     free(s);
@@ -428,20 +453,11 @@ static void list_maps(const struct bpf_object *object, struct keeper_opts *o)
         bpf_map__fd(m);
 }
 
-static int prepare_snapshot(struct session *s)
-{
-    if (!s->snapshot)
-        s->snapshot = bpf_program__attach_iter(s->process->progs.snapshot, NULL);
-    return s->snapshot ? 0 : -errno;
-}
-
 kymo_status session_power(struct session *s, struct keeper_opts *o, struct kymo_err *err)
 {
-    const int e = prepare_snapshot(s);
-
-    if (e)
-        return load_failed(e, "list the tasks", err);
-    o->lists[o->n_lists++] = bpf_link__fd(s->snapshot);
+    KYMO_TRY(attach_lists(s, err));
+    for (size_t i = 0; i < KYMO_COUNT_OF(s->list); i++)
+        o->lists[o->n_lists++] = bpf_link__fd(s->list[i]);
     list_maps(s->calls->obj, o);
     list_maps(s->process->obj, o);
     return KYMO_OK;
@@ -524,30 +540,48 @@ void session_process_counts(const struct session *s, struct session_process_coun
     free(per_cpu);
 }
 
+kymo_status session_list(const struct session *s, enum session_list which, int *fd,
+                         struct kymo_err *err)
+{
+    *fd = s->keeper ? keeper_list(s->keeper, which)
+                    : bpf_iter_create(bpf_link__fd(s->list[which]));
+    return *fd < 0 ? load_failed(-errno, "list the tasks", err) : KYMO_OK;
+}
+
+/* Whole records lie at the start of buf; returns how many bytes they are. */
+static size_t take_tasks(const uint8_t *buf, size_t have, session_task take, void *ctx)
+{
+    size_t at = 0;
+
+    while (have - at >= KYMO_EVENT_PROCESS_FIXED) {
+        const struct kymo_event_process *e = (const void *)(buf + at);
+        if (e->task.head.bytes < KYMO_EVENT_PROCESS_FIXED || e->task.head.bytes > have - at)
+            break;
+        take(ctx, e);
+        at += e->task.head.bytes;
+    }
+    return at;
+}
+
 kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
                              struct kymo_err *err)
 {
-    const int e = prepare_snapshot(s);
-    if (e)
-        return load_failed(e, "list the tasks", err);
-    const int fd =
-        s->keeper ? keeper_list(s->keeper, 0) : bpf_iter_create(bpf_link__fd(s->snapshot));
-    if (fd < 0)
-        return load_failed(-errno, "list the tasks", err);
-    struct kymo_event_task buf[64];
+    uint64_t buf[4 * sizeof(struct kymo_event_process) / sizeof(uint64_t)];
+    uint8_t *bytes = (uint8_t *)buf;
     size_t have = 0;
+    int fd;
+
+    KYMO_TRY(session_list(s, SESSION_TASKS, &fd, err));
     for (;;) {
-        const ssize_t n = read(fd, (uint8_t *)buf + have, sizeof(buf) - have);
+        const ssize_t n = read(fd, bytes + have, sizeof(buf) - have);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0)
             break;
         have += (size_t)n;
-        const size_t whole = have / sizeof(buf[0]);
-        for (size_t i = 0; i < whole; i++)
-            take(ctx, &buf[i]);
-        have -= whole * sizeof(buf[0]);
-        memmove(buf, buf + whole, have);
+        const size_t taken = take_tasks(bytes, have, take, ctx);
+        have -= taken;
+        memmove(bytes, bytes + taken, have);
     }
     close(fd);
     return KYMO_OK;

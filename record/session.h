@@ -68,7 +68,7 @@ bool session_slot(const struct session *s, uint32_t tid, struct kymo_slot *out);
 uint32_t session_slots(const struct session *s);
 
 /* Hand each waiting process event to take(). Returns how many. */
-typedef void (*session_take)(void *ctx, const struct kymo_event_process *e, size_t bytes);
+typedef void (*session_take)(void *ctx, const void *event, size_t bytes);
 uint32_t session_take_process(struct session *s, session_take take, void *ctx);
 
 struct session_process_counts {
@@ -78,8 +78,16 @@ void session_process_counts(const struct session *s, struct session_process_coun
 /* Kernel memory that the rings take, all CPUs. */
 uint64_t session_rings_bytes(const struct session *s);
 
-/* Each thread that exists now and is chosen, as struct kymo_event_task, to take(). */
-typedef void (*session_task)(void *ctx, const struct kymo_event_task *t);
+/* What the kernel lists on demand, a file descriptor to read it from; close it. */
+enum session_list {
+    SESSION_TASKS, /* every chosen thread: struct kymo_event_process (SNAPSHOT) */
+    SESSION_FDS,   /* what chosen processes have open: struct kymo_event_fd */
+};
+KYMO_MUST_USE kymo_status session_list(const struct session *s, enum session_list which,
+                                       int *fd, struct kymo_err *err);
+
+/* Each thread that exists now and is chosen to take(). */
+typedef void (*session_task)(void *ctx, const struct kymo_event_process *e);
 KYMO_MUST_USE kymo_status session_snapshot(struct session *s, session_task take, void *ctx,
                                            struct kymo_err *err);
 

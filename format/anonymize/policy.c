@@ -27,6 +27,8 @@ static const struct {
     {"*", "exe", KYMO_TREAT_PATH},         {"*", "addr", KYMO_TREAT_ADDRESS},
     {"*", "uid", KYMO_TREAT_ID},           {"*", "gid", KYMO_TREAT_ID},
     {"*", "euid", KYMO_TREAT_ID},          {"*", "egid", KYMO_TREAT_ID},
+    {"process", "cwd", KYMO_TREAT_PATH},   {"fd", "target", KYMO_TREAT_PATH},
+    {"fd", "local", KYMO_TREAT_ADDRESS},   {"fd", "peer", KYMO_TREAT_ADDRESS},
 };
 
 static int is_text(enum kymo_treat t)
@@ -58,9 +60,9 @@ static int is_in(const char *const *list, size_t n_list, const char *s, size_t n
 }
 
 static const char *const open_fact[] = {
-    "machine",           "cpus",           "memory_bytes",  "page_bytes",
-    "sources",           "clock_ticks_hz", "recorder",      "ring_bytes",
-    KYMO_ANONYMIZED_KEY, "redact_policy",  "redact_key_id",
+    "machine",        "cpus",        "memory_bytes",  "page_bytes",        "sources",
+    "clock_ticks_hz", "recorder",    "ring_bytes",    KYMO_ANONYMIZED_KEY, "redact_policy",
+    "redact_key_id",  "snapshot_ns", "snapshots_cut", "cgroups_unnamed",
 };
 
 enum kymo_treat kymo_treat_of_fact(const char *key, size_t n)
@@ -78,7 +80,7 @@ int kymo_is_term(const char *s, size_t n)
         "end",      "syscall",    "process", "net",     "app",     "packet",
         "system",   "hostname",   "kernel",  "command", "boot_id", "kernel_version",
         "option",   "assignment", "header",  "url",     "query",   "token",
-        "program",  "sql",
+        "program",  "sql",        "cred",
     };
     return is_in(term, KYMO_COUNT_OF(term), s, n) ||
            is_in(open_fact, KYMO_COUNT_OF(open_fact), s, n);

@@ -49,8 +49,8 @@ static kymo_status no_memory(struct kymo_err *err)
     return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory to gather rows");
 }
 
-static const char *const books[] = {"process", "mark",    "cgroup", "cost",
-                                    "clock",   "context", "loss"};
+static const char *const books[] = {"process", "fd",    "mark",    "cgroup",
+                                    "cost",    "clock", "context", "loss"};
 
 int kymo_is_event_table(const char *table)
 {

@@ -8,18 +8,27 @@
 #include <string.h>
 
 #include "format/base/size.h"
+#include "format/file/heldfds.h"
 
 #define SLOTS_FIRST 1024u
 #define PEOPLE_MAX (1u << 20)
 #define TEXT_BYTES_MAX ((size_t)256 << 20)
 #define ANCESTORS_MAX 64
 
-enum { COMM, EXE, ARGV, TEXTS };
+enum { COMM, EXE, ARGV, CWD, TEXTS };
+static const char *const text_name[TEXTS] = {"comm", "exe", "argv", "cwd"};
+static const uint32_t text_column[TEXTS] = {KYMO_PROCESS_COMM, KYMO_PROCESS_EXE,
+                                            KYMO_PROCESS_ARGV, KYMO_PROCESS_CWD};
+
+/* Credentials and namespaces: euid to userns. */
+#define POWERS (KYMO_PROCESS_USERNS - KYMO_PROCESS_EUID + 1)
 
 struct person {
     uint64_t pid, start_ns, tid, ppid, execseq, uid, gid, cgroup;
     char *text[TEXTS]; /* owned, NULL: "" */
     uint32_t bytes[TEXTS];
+    uint64_t power[POWERS];
+    uint8_t has_power[POWERS];
     uint8_t is_used, is_known, is_needed, is_written, is_dead;
 };
 
@@ -31,6 +40,7 @@ struct cgroup {
 
 struct kymo_people {
     struct kymo_gather *g;
+    struct kymo_heldfds *fds;
     struct person *slot;
     uint32_t n_slots, n;
     struct cgroup *cgroup;
@@ -60,6 +70,8 @@ kymo_status kymo_people_open(struct kymo_people **out, struct kymo_gather *g,
         s = kymo_rows_open(&p->row, &KYMO_TABLE_PROCESS, 1, err);
     if (!s)
         s = kymo_rows_open(&p->cgroup_row, &KYMO_TABLE_CGROUP, 1, err);
+    if (!s)
+        s = kymo_heldfds_open(&p->fds, err);
     if (s) {
         kymo_people_close(p);
         return s;
@@ -89,6 +101,7 @@ void kymo_people_close(struct kymo_people *p)
     free(p->cgroup);
     kymo_rows_close(p->row);
     kymo_rows_close(p->cgroup_row);
+    kymo_heldfds_close(p->fds);
     free(p);
 }
 
@@ -220,12 +233,31 @@ static kymo_status inherit(struct kymo_people *p, struct person *who, struct kym
     return KYMO_OK;
 }
 
+static void learn_powers(struct person *who, const struct kymo_batch *b, uint32_t row)
+{
+    for (uint32_t i = 0; i < POWERS; i++) {
+        const int c =
+            kymo_batch_column(b, KYMO_TABLE_PROCESS.column[KYMO_PROCESS_EUID + i].name);
+        if (c < 0 || kymo_batch_column_type(b, (uint32_t)c) != KYMO_T_U64 ||
+            !kymo_batch_present(b, (uint32_t)c, row))
+            continue;
+        who->power[i] = kymo_batch_u64(b, (uint32_t)c, row);
+        who->has_power[i] = 1;
+    }
+}
+
+void kymo_people_hold_fd(struct kymo_people *p, const struct kymo_batch *b, uint32_t row)
+{
+    kymo_heldfds_learn(p->fds, b, row);
+}
+
 kymo_status kymo_people_learn(struct kymo_people *p, const struct kymo_batch *b, uint32_t row,
                               struct kymo_err *err)
 {
-    static const char *const name[TEXTS] = {"comm", "exe", "argv"};
     struct person *who;
     const uint64_t pid = number(b, "pid", row), tid = number(b, "tid", row);
+    if (is_kind(b, row, "exit") && number(b, "lifetime", row)) /* of its last thread */
+        kymo_heldfds_forget(p->fds, pid, number(b, "start", row));
     if (tid && tid != pid)
         return KYMO_OK; /* a thread of it */
     KYMO_TRY(person(p, pid, number(b, "start", row), &who, err));
@@ -239,10 +271,11 @@ kymo_status kymo_people_learn(struct kymo_people *p, const struct kymo_batch *b,
     who->is_dead = is_kind(b, row, "exit") != 0;
     for (int i = 0; i < TEXTS; i++) {
         uint32_t n;
-        const char *s = text(b, name[i], row, &n);
+        const char *s = text(b, text_name[i], row, &n);
         if (n)
             KYMO_TRY(set_text(p, who, i, s, n, err));
     }
+    learn_powers(who, b, row);
     return is_kind(b, row, "fork") ? inherit(p, who, err) : KYMO_OK;
 }
 
@@ -358,11 +391,15 @@ static kymo_status write_person(struct kymo_people *p, struct person *who, uint6
     kymo_rows_set(r, KYMO_PROCESS_GID, 0, who->gid);
     kymo_rows_set(r, KYMO_PROCESS_CGROUP, 0, who->cgroup);
     for (int i = 0; i < TEXTS; i++)
-        KYMO_TRY(put_text(r, (uint32_t)KYMO_PROCESS_COMM + (uint32_t)i,
-                          who->text[i] ? who->text[i] : "", who->bytes[i], err));
+        KYMO_TRY(
+            put_text(r, text_column[i], who->text[i] ? who->text[i] : "", who->bytes[i], err));
+    for (uint32_t i = 0; i < POWERS; i++)
+        if (who->has_power[i])
+            kymo_rows_set(r, KYMO_PROCESS_EUID + i, 0, who->power[i]);
     const struct kymo_batch b = kymo_rows_view(r);
     who->is_written = 1;
-    return kymo_gather_rows(p->g, &b, NULL, 1, NULL, err);
+    KYMO_TRY(kymo_gather_rows(p->g, &b, NULL, 1, NULL, err));
+    return kymo_heldfds_write(p->fds, who->pid, who->start_ns, ts_ns, p->g, err);
 }
 
 kymo_status kymo_people_need(struct kymo_people *p, uint64_t pid, uint64_t start_ns,

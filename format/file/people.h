@@ -10,7 +10,7 @@
 
 struct kymo_people; /* owned: _open, _close */
 
-/* Snapshots and cgroups go to g, borrowed. */
+/* Snapshots, with what is held of their descriptors, and cgroups go to g, borrowed. */
 KYMO_MUST_USE kymo_status kymo_people_open(struct kymo_people **out, struct kymo_gather *g,
                                            struct kymo_err *err);
 void kymo_people_close(struct kymo_people *p);
@@ -22,6 +22,8 @@ KYMO_MUST_USE kymo_status kymo_people_learn(struct kymo_people *p, const struct 
 KYMO_MUST_USE kymo_status kymo_people_learn_cgroups(struct kymo_people *p,
                                                     const struct kymo_batch *b,
                                                     struct kymo_err *err);
+/* A row of the fd table that is older than the slice, or of a process that has not appeared. */
+void kymo_people_hold_fd(struct kymo_people *p, const struct kymo_batch *b, uint32_t row);
 /* The path of a cgroup, NULL while nobody told. Borrowed. */
 const char *kymo_people_cgroup(const struct kymo_people *p, uint64_t id);
 

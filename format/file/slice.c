@@ -204,8 +204,8 @@ static kymo_status take_process(struct slice *s, const struct kymo_batch *b, uin
         KYMO_TRY(kymo_people_need(s->people, pid, start, now, err));
     if (*keep)
         KYMO_TRY(kymo_people_need(s->people, number(b, "ppid", row), 0, now, err));
-    if (*keep || is_kind(b, row, "snapshot"))
-        return KYMO_OK; /* snapshots are the recorder's own: no source counted them */
+    if (*keep || is_kind(b, row, "snapshot") || is_kind(b, row, "cred"))
+        return KYMO_OK; /* those are the recorder's own: no source counted them */
     return kymo_ledger_cut(s->ledger, b->schema->table, 0, 1,
                            in_time ? KYMO_CUT_FILTER : kymo_choose_why(&s->choose, ts), 0, err);
 }
@@ -222,6 +222,25 @@ static kymo_status take_processes(struct slice *s, const struct kymo_batch *b,
         KYMO_TRY(take_process(s, b, i, s->mask[i], &keep, err));
         if (keep)
             s->choose.row[n++] = i;
+    }
+    return kymo_gather_rows(s->g, b, s->choose.row, n, NULL, err);
+}
+
+/* What was open: of the slice's time and processes as it is; what is older, or of a process that has
+ * not appeared, is held for when it does. */
+static kymo_status take_fds(struct slice *s, const struct kymo_batch *b, struct kymo_err *err)
+{
+    uint32_t n = 0;
+    if (!s->choose.is_cut)
+        return kymo_gather_rows(s->g, b, NULL, b->n_rows, NULL, err);
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        const int is_in_time = kymo_choose_span(&s->choose, number(b, "ts", i)) != NULL;
+        if (is_in_time &&
+            (!s->choose.is_filtered ||
+             kymo_people_is_needed(s->people, number(b, "pid", i), number(b, "start", i))))
+            s->choose.row[n++] = i;
+        else
+            kymo_people_hold_fd(s->people, b, i);
     }
     return kymo_gather_rows(s->g, b, s->choose.row, n, NULL, err);
 }
@@ -322,7 +341,7 @@ static const struct book {
 } book[] = {
     {"process", take_processes}, {"loss", take_losses},   {"mark", take_held},
     {"clock", take_held},        {"cost", take_in_time},  {"context", take_context},
-    {"cgroup", take_cgroups},    {"sysname", take_names},
+    {"cgroup", take_cgroups},    {"sysname", take_names}, {"fd", take_fds},
 };
 
 /* -------- the slice's own word -------- */

@@ -51,6 +51,7 @@ kymo_status kymo_births_learn(struct kymo_births *s, const struct kymo_batch *b,
 {
     static const char *const number[] = {"ts", "pid", "start", "ppid", "tid"};
     int c[5];
+    const int lifetime = kymo_schema_column(b->schema, "lifetime");
     const int kind = kymo_schema_column(b->schema, "kind");
     if (strcmp(b->schema->table, KYMO_TABLE_PROCESS.table) != 0 || kind < 0 ||
         b->schema->column[kind].type != KYMO_T_STR || !b->lane[kind])
@@ -65,12 +66,21 @@ kymo_status kymo_births_learn(struct kymo_births *s, const struct kymo_batch *b,
         struct kymo_birth e = {kymo_batch_u64(b, (uint32_t)c[0], row),
                                kymo_batch_u64(b, (uint32_t)c[1], row),
                                kymo_batch_u64(b, (uint32_t)c[2], row),
-                               kymo_batch_u64(b, (uint32_t)c[3], row), KYMO_BIRTH_FORK};
+                               kymo_batch_u64(b, (uint32_t)c[3], row),
+                               KYMO_BIRTH_FORK,
+                               0};
         if (!kymo_batch_present(b, (uint32_t)kind, row))
             continue;
         const char *text = kymo_batch_str(b, (uint32_t)kind, row, &n);
-        /* The births and deaths of threads change no table. */
-        if (kymo_batch_u64(b, (uint32_t)c[4], row) == e.pid && word_kind(text, n, &e.kind))
+        if (!word_kind(text, n, &e.kind))
+            continue;
+        /* The births and deaths of threads change no table; a process may outlive its first. */
+        const int is_first = kymo_batch_u64(b, (uint32_t)c[4], row) == e.pid;
+        const int is_last = e.kind == KYMO_BIRTH_EXIT && lifetime >= 0 && b->lane[lifetime] &&
+                            kymo_batch_present(b, (uint32_t)lifetime, row);
+        s->knows_last |= is_last;
+        e.is_thread = e.kind == KYMO_BIRTH_EXIT && !is_last;
+        if (is_first || is_last)
             KYMO_TRY(add(s, &e, err));
     }
     return KYMO_OK;
@@ -93,5 +103,8 @@ void kymo_births_sort(struct kymo_births *s)
 
 const struct kymo_birth *kymo_births_next(struct kymo_births *s, uint64_t until_ns)
 {
+    while (s->at < s->n && s->knows_last && s->birth[s->at].is_thread &&
+           s->birth[s->at].ts_ns <= until_ns)
+        s->at++;
     return s->at < s->n && s->birth[s->at].ts_ns <= until_ns ? &s->birth[s->at++] : NULL;
 }

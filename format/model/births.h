@@ -12,12 +12,14 @@ enum kymo_birth_kind { KYMO_BIRTH_FORK, KYMO_BIRTH_EXEC, KYMO_BIRTH_EXIT };
 struct kymo_birth {
     uint64_t ts_ns, pid, start_ns, ppid;
     enum kymo_birth_kind kind;
+    int is_thread; /* an exit that may be of the first thread alone */
 };
 
 struct kymo_births {
     struct kymo_birth *birth; /* [cap] owned */
     size_t n, cap, at;        /* those before `at` were told */
     int is_sorted;
+    int knows_last; /* the rows tell which exit was a process's last */
 };
 
 void kymo_births_release(struct kymo_births *s);

@@ -19,6 +19,7 @@ enum fd_state {
 struct fd {
     struct kymo_fdname *name;
     uint8_t state, cloexec;
+    uint8_t told; /* by a snapshot, not by a call */
 };
 
 struct files {
@@ -286,6 +287,7 @@ static void set_fd(struct kymo_fdset *s, struct fd *fd, enum fd_state state,
     fd->name = hold(name);
     fd->state = (uint8_t)state;
     fd->cloexec = cloexec != 0;
+    fd->told = 0;
     kymo_fdname_drop(s, before);
 }
 
@@ -331,6 +333,16 @@ void kymo_fdset_put(struct kymo_fdset *s, struct kymo_fdproc *p, int64_t fd,
     struct fd *at = room(s, p, fd);
     if (at)
         set_fd(s, at, FD_OPEN, name, cloexec);
+}
+
+void kymo_fdset_tell(struct kymo_fdset *s, struct kymo_fdproc *p, int64_t fd,
+                     struct kymo_fdname *name)
+{
+    struct fd *at = room(s, p, fd);
+    if (!at || (at->state == FD_OPEN && at->name && !at->told))
+        return;
+    set_fd(s, at, FD_OPEN, name, at->state == FD_OPEN && at->cloexec);
+    at->told = 1;
 }
 
 void kymo_fdset_used(struct kymo_fdset *s, struct kymo_fdproc *p, int64_t fd)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fdset.h: which descriptors processes have open, and on what; bounded memory. What was open before
- * the capture is not known, and is not guessed.
+ * the capture is known from snapshots alone, and is not guessed.
  */
 #ifndef KYMO_MODEL_FDSET_H
 #define KYMO_MODEL_FDSET_H
@@ -65,6 +65,10 @@ struct kymo_fdname *kymo_fdset_get(const struct kymo_fdproc *p, int64_t fd);
 /* fd is open on name (borrowed; NULL: on something). */
 void kymo_fdset_put(struct kymo_fdset *s, struct kymo_fdproc *p, int64_t fd,
                     struct kymo_fdname *name, int cloexec);
+/* A snapshot says that fd is open on name (borrowed). What a call said stands: it was told in the
+ * words of the process, and at the moment. */
+void kymo_fdset_tell(struct kymo_fdset *s, struct kymo_fdproc *p, int64_t fd,
+                     struct kymo_fdname *name);
 /* It was used, so it is open, on what it was or on something not known. */
 void kymo_fdset_used(struct kymo_fdset *s, struct kymo_fdproc *p, int64_t fd);
 /* fd, which stays open, is on name (borrowed) from now on. */

@@ -6,6 +6,7 @@
 
 #include "format/model/births.h"
 #include "format/model/fdcall.h"
+#include "format/model/opens.h"
 
 #define AT_CWD (-100)
 #define DUP_FD 0
@@ -44,6 +45,7 @@ struct kymo_fdtable {
     struct kymo_fdset *set;
     size_t cap_bytes;
     struct kymo_births births;
+    struct kymo_opens opens;
     /* of the batch at hand */
     const struct kymo_batch *b;
     int column[C_COUNT];
@@ -59,9 +61,11 @@ kymo_status kymo_fdtable_open(struct kymo_fdtable **out, size_t cap_bytes, struc
     if (!t)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory for descriptors");
     t->cap_bytes = cap_bytes;
-    const kymo_status s = kymo_fdset_open(&t->set, cap_bytes, err);
+    kymo_status s = kymo_opens_init(&t->opens, err);
+    if (!s)
+        s = kymo_fdset_open(&t->set, cap_bytes, err);
     if (s) {
-        free(t);
+        kymo_fdtable_close(t);
         return s;
     }
     *out = t;
@@ -72,9 +76,11 @@ void kymo_fdtable_close(struct kymo_fdtable *t)
 {
     if (!t)
         return;
-    kymo_fdname_drop(t->set, t->held);
+    if (t->set)
+        kymo_fdname_drop(t->set, t->held);
     kymo_fdset_close(t->set);
     kymo_births_release(&t->births);
+    kymo_opens_release(&t->opens);
     free(t);
 }
 
@@ -87,6 +93,7 @@ kymo_status kymo_fdtable_rewind(struct kymo_fdtable *t, struct kymo_err *err)
     kymo_fdset_close(t->set);
     t->set = fresh;
     t->births.at = 0;
+    t->opens.at = 0;
     return KYMO_OK;
 }
 
@@ -98,20 +105,46 @@ uint64_t kymo_fdtable_forgotten(const struct kymo_fdtable *t)
 kymo_status kymo_fdtable_learn(struct kymo_fdtable *t, const struct kymo_batch *b,
                                struct kymo_err *err)
 {
+    kymo_opens_learn(&t->opens, b);
     return kymo_births_learn(&t->births, b, err);
 }
 
-static void apply_births(struct kymo_fdtable *t, uint64_t until_ns)
+/* What snapshots say up to a time. */
+static void apply_opens(struct kymo_fdtable *t, uint64_t until_ns)
+{
+    for (const struct kymo_open *e; (e = kymo_opens_next(&t->opens, until_ns)) != NULL;) {
+        struct kymo_fdproc *p = kymo_fdset_process(t->set, e->pid, e->start_ns);
+        struct kymo_fdname *name =
+            p ? kymo_fdset_name(t->set, e->what->kind, e->what->text, e->what->n) : NULL;
+        if (!name)
+            continue;
+        if (e->fd == KYMO_OPENS_CWD)
+            kymo_fdset_chdir(t->set, p, name);
+        else
+            kymo_fdset_tell(t->set, p, e->fd, name);
+        kymo_fdname_drop(t->set, name);
+    }
+}
+
+static void apply_birth(struct kymo_fdtable *t, const struct kymo_birth *e)
+{
+    struct kymo_fdproc *p = kymo_fdset_known(t->set, e->pid);
+    if (e->kind == KYMO_BIRTH_FORK)
+        kymo_fdset_fork(t->set, e->ppid, e->pid, e->start_ns);
+    else if (e->kind == KYMO_BIRTH_EXIT)
+        kymo_fdset_exit(t->set, e->pid, e->start_ns);
+    else if (p)
+        kymo_fdset_exec(t->set, p);
+}
+
+/* What happened beside the calls, in the order of time. */
+static void apply_beside(struct kymo_fdtable *t, uint64_t until_ns)
 {
     for (const struct kymo_birth *e; (e = kymo_births_next(&t->births, until_ns)) != NULL;) {
-        struct kymo_fdproc *p = kymo_fdset_known(t->set, e->pid);
-        if (e->kind == KYMO_BIRTH_FORK)
-            kymo_fdset_fork(t->set, e->ppid, e->pid, e->start_ns);
-        else if (e->kind == KYMO_BIRTH_EXIT)
-            kymo_fdset_exit(t->set, e->pid, e->start_ns);
-        else if (p)
-            kymo_fdset_exec(t->set, p);
+        apply_opens(t, e->ts_ns - (e->ts_ns > 0));
+        apply_birth(t, e);
     }
+    apply_opens(t, until_ns);
 }
 
 /* -------- a batch -------- */
@@ -157,6 +190,7 @@ void kymo_fdtable_begin(struct kymo_fdtable *t, const struct kymo_batch *b,
 {
     t->b = b;
     kymo_births_sort(&t->births);
+    kymo_opens_sort(&t->opens);
     for (int i = 0; i < C_COUNT; i++)
         t->column[i] = kymo_schema_column(b->schema, column_name[i]);
     for (uint32_t k = 0; k < b->n_keys; k++) {
@@ -485,7 +519,7 @@ void kymo_fdtable_row(struct kymo_fdtable *t, uint32_t row, struct kymo_fd_about
 {
     struct call c;
     *file = (struct kymo_fd_about){0};
-    apply_births(t, lane(t, C_TS, row));
+    apply_beside(t, lane(t, C_TS, row));
     take_call(t, row, &c);
     const size_t joined = join(t, &c);
     const int64_t fd = used_fd(&c);

@@ -3,7 +3,9 @@
  * its descriptor was open on. Follows open, dup, fcntl, close, pipe, socket, connect, accept, bind,
  * chdir, clone, exec and exit as the rows tell them.
  *
- * What a process had open before the capture began is not in the rows: not known, "?". The two ends
+ * What a process had open before the capture began is known where a snapshot told of it (table `fd`),
+ * else not: "?". What it got without a call of its own, as through a socket, is known from the next
+ * snapshot on. The two ends
  * of a pipe are not in the rows either, since the kernel writes them into memory: they are taken for
  * the two lowest descriptors that seem free, as the kernel chooses them. Paths are joined to their
  * directory where that is known, "." and ".." by their text; links are not followed.
@@ -33,7 +35,7 @@ void kymo_fdtable_close(struct kymo_fdtable *t);
 /* Forget everything but what was learned: for another pass over the same rows. */
 KYMO_MUST_USE kymo_status kymo_fdtable_rewind(struct kymo_fdtable *t, struct kymo_err *err);
 
-/* Take in the rows of a `process` table: who was forked from whom. All of them before the first call,
+/* Take in the rows of a `process` table, who was forked from whom, and of an `fd` table. All of them before the first call,
  * where that can be had; else children of which nothing was learned begin with nothing known. Other
  * tables are passed over. errors ELIMIT. */
 KYMO_MUST_USE kymo_status kymo_fdtable_learn(struct kymo_fdtable *t, const struct kymo_batch *b,

@@ -61,8 +61,8 @@ static kymo_status ask_beforehand(struct run *s, struct kymo_err *err)
 {
     const char *const nothing[] = {""};
     const char *table[] = {s->in->table, KYMO_TABLE_SYSNAME.table, KYMO_TABLE_LOSS.table,
-                           KYMO_TABLE_PROCESS.table};
-    KYMO_TRY(kymo_reader_select(s->reader, table, s->files && !s->can_repeat ? 4 : 3, err));
+                           KYMO_TABLE_PROCESS.table, KYMO_TABLE_FD.table};
+    KYMO_TRY(kymo_reader_select(s->reader, table, s->files && !s->can_repeat ? 5 : 3, err));
     if (strcmp(s->in->table, KYMO_TABLE_LOSS.table) != 0)
         KYMO_TRY(kymo_reader_columns(s->reader, KYMO_TABLE_LOSS.table, nothing, 1, err));
     kymo_reader_call_order(s->reader, !s->files); /* descriptors are followed through time */
@@ -146,15 +146,16 @@ static kymo_status read_rows(struct run *s, uint64_t *batches, struct kymo_err *
     return KYMO_OK;
 }
 
-/* Births before the first call of any child: the whole of a file's process rows, ahead. Damage is for
+/* Births before the first call of any child: the whole of a file's process rows, and of those of its
+ * snapshots, ahead. Damage is for
  * the reading that counts to tell. */
 static kymo_status learn_births(struct run *s, const char *path, struct kymo_err *err)
 {
-    const char *const table[] = {KYMO_TABLE_PROCESS.table};
+    const char *const table[] = {KYMO_TABLE_PROCESS.table, KYMO_TABLE_FD.table};
     const struct kymo_batch *b = NULL;
     kymo_reader *r;
     KYMO_TRY(kymo_reader_open(&r, path, 0, err));
-    kymo_status status = kymo_reader_select(r, table, 1, err);
+    kymo_status status = kymo_reader_select(r, table, 2, err);
     while (!status && !kymo_reader_next(r, &b, NULL) && b)
         status = kymo_fdtable_learn(kymo_fileby_table(s->files), b, err);
     kymo_reader_close(r);

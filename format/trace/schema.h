@@ -117,7 +117,7 @@ enum {
 
 enum {
     KYMO_PROCESS_TS,
-    KYMO_PROCESS_KIND, /* str: snapshot fork exec exit cred */
+    KYMO_PROCESS_KIND, /* str: snapshot fork exec exit cred (other ids, capabilities or namespaces) */
     KYMO_PROCESS_PID,
     KYMO_PROCESS_TID,
     KYMO_PROCESS_PPID,
@@ -127,9 +127,9 @@ enum {
     KYMO_PROCESS_GID,
     KYMO_PROCESS_CGROUP,
     KYMO_PROCESS_COMM,
-    KYMO_PROCESS_EXE,
+    KYMO_PROCESS_EXE,  /* str: the file that runs, as /proc/PID/exe: no links, no scripts */
     KYMO_PROCESS_ARGV, /* str, arguments joined by one space, quoted where needed */
-    KYMO_PROCESS_CODE, /* exit: wait status; else null */
+    KYMO_PROCESS_CODE, /* exit: wait status, of the process if it is the last thread's; else null */
     KYMO_PROCESS_CWD,  /* str: snapshot and exec; "" unknown */
     KYMO_PROCESS_EUID, /* effective ids and capabilities; null: not known */
     KYMO_PROCESS_EGID,
@@ -140,7 +140,7 @@ enum {
     KYMO_PROCESS_NETNS,
     KYMO_PROCESS_USERNS,
     KYMO_PROCESS_LIFETIME, /* exit of a process's last thread, and below: ns since its start */
-    KYMO_PROCESS_UTIME,    /* ns of CPU, all threads */
+    KYMO_PROCESS_UTIME,    /* ns of CPU, all threads; the last tick of each may be missing */
     KYMO_PROCESS_STIME,
     KYMO_PROCESS_MAXRSS, /* bytes */
     KYMO_PROCESS_MINFLT,
@@ -148,9 +148,9 @@ enum {
     KYMO_PROCESS_COLUMNS
 };
 
-/* What a process has open, at a snapshot: one row a descriptor. */
+/* What a process has open, at a snapshot: one row a descriptor, upwards. */
 enum {
-    KYMO_FD_TS,
+    KYMO_FD_TS, /* it was looked at a few milliseconds later at most */
     KYMO_FD_PID,
     KYMO_FD_START,  /* with pid: whose, as in process */
     KYMO_FD_FD,     /* the number */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/base/size.h"
 #include "format/model/fdtable.h"
 #include "format/trace/sysname.h"
 
@@ -90,13 +91,31 @@ static void add_birth(struct kymo_rows *r, const uint8_t *p)
     kymo_rows_set(r, KYMO_PROCESS_START, row, 9 + p[7] % 6);
 }
 
+/* A row of a snapshot. */
+static void add_fd(struct kymo_rows *r, const uint8_t *p)
+{
+    static const char *const target[] = {
+        "socket:[1]", "pipe:[2]", "anon_inode:[eventfd]", "/gone (deleted)", "anon_inode:", ""};
+    const char *text = p[3] & 1 ? target[p[8] % 6] : texts[p[8] % KYMO_COUNT_OF(texts)];
+    const char *addr = texts[p[9] % KYMO_COUNT_OF(texts)];
+    const uint32_t row = kymo_rows_add(r);
+    kymo_rows_set(r, KYMO_FD_TS, row, (uint64_t)p[2] * (p[3] & 2 ? 1u << 24 : 8));
+    kymo_rows_set(r, KYMO_FD_PID, row, p[4] % 6);
+    kymo_rows_set(r, KYMO_FD_START, row, 9 + p[7] % 6);
+    kymo_rows_set(r, KYMO_FD_FD, row, number(p[6]));
+    kymo_rows_set_str(r, KYMO_FD_TARGET, row, text, strlen(text));
+    kymo_rows_set_str(r, p[3] & 4 ? KYMO_FD_LOCAL : KYMO_FD_PEER, row, addr, strlen(addr));
+}
+
 static void follow(struct kymo_fdtable *t, const struct kymo_rows *calls_in,
-                   const struct kymo_rows *births, const struct kymo_names *names)
+                   const struct kymo_rows *births, const struct kymo_rows *fds,
+                   const struct kymo_names *names)
 {
     static volatile unsigned sink;
     const struct kymo_batch b = kymo_rows_view(calls_in), p = kymo_rows_view(births);
+    const struct kymo_batch o = kymo_rows_view(fds);
     struct kymo_fd_about file, addr;
-    if (kymo_fdtable_learn(t, &p, NULL))
+    if (kymo_fdtable_learn(t, &p, NULL) || kymo_fdtable_learn(t, &o, NULL))
         return;
     kymo_fdtable_begin(t, &b, names);
     for (uint32_t row = 0; row < b.n_rows; row++) {
@@ -110,13 +129,14 @@ static void follow(struct kymo_fdtable *t, const struct kymo_rows *calls_in,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static struct kymo_rows *r, *births;
+    static struct kymo_rows *r, *births, *fds;
     static struct kymo_names *names;
     struct kymo_fdtable *t;
     if (!r) {
         r = open_rows(&KYMO_TABLE_SYSCALL);
         births = open_rows(&KYMO_TABLE_PROCESS);
-        if (!r || !births || kymo_names_open(&names, NULL))
+        fds = open_rows(&KYMO_TABLE_FD);
+        if (!r || !births || !fds || kymo_names_open(&names, NULL))
             abort();
     }
     if (n > 1u << 16 || kymo_fdtable_open(&t, CAP_BYTES, NULL))
@@ -124,14 +144,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     while (n >= STEP) {
         begin(r);
         kymo_rows_clear(births);
-        for (; n >= STEP && !kymo_rows_full(r) && !kymo_rows_full(births);
+        kymo_rows_clear(fds);
+        for (;
+             n >= STEP && !kymo_rows_full(r) && !kymo_rows_full(births) && !kymo_rows_full(fds);
              data += STEP, n -= STEP) {
-            if (data[11] & 0x80)
+            if (data[11] & 0x40)
+                add_fd(fds, data);
+            else if (data[11] & 0x80)
                 add_birth(births, data);
             else
                 add_call(r, data);
         }
-        follow(t, r, births, names);
+        follow(t, r, births, fds, names);
     }
     if (kymo_fdtable_rewind(t, NULL))
         abort();

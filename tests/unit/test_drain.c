@@ -272,6 +272,159 @@ static void a_call_unfinished_at_the_end_is_seen_and_stored_alike(void **state)
     assert_int_equal(sum_loss(f, KYMO_LOSS_STORED), 1);
 }
 
+static struct kymo_rows *a_descriptor(struct fake *f, uint64_t ts, uint64_t fd)
+{
+    struct kymo_rows *r = outbox_take(f->outbox, &KYMO_TABLE_FD);
+    const uint32_t row = kymo_rows_add(r);
+    kymo_rows_set(r, KYMO_FD_TS, row, ts);
+    kymo_rows_set(r, KYMO_FD_FD, row, fd);
+    kymo_rows_set(r, KYMO_FD_PID, row, 1);
+    kymo_rows_set(r, KYMO_FD_START, row, 1);
+    return r;
+}
+
+static void rows_older_than_a_seal_are_thrown_away(void **state)
+{
+    struct fake *f = *state;
+    const char *const tables[] = {"fd"};
+    const struct kymo_batch *b;
+    kymo_reader *r;
+    uint64_t seen = 0;
+    poll_at(f, T0 + S / 2);
+    assert_true(drain_rows(f->drain, a_descriptor(f, T0 + S / 2, 3), T0 + S / 2));
+    poll_at(f, T0 + S + S / 2);
+    assert_false(drain_rows(f->drain, a_descriptor(f, T0 + S - 1, 4), T0 + S - 1));
+    assert_true(drain_rows(f->drain, a_descriptor(f, T0 + S, 5), T0 + S));
+    finish(f, T0 + 2 * S);
+    assert_int_equal(kymo_reader_open(&r, f->path, 0, NULL), KYMO_OK);
+    assert_int_equal(kymo_reader_select(r, tables, 1, NULL), KYMO_OK);
+    while (!kymo_reader_next(r, &b, NULL) && b)
+        for (uint32_t i = 0; i < b->n_rows; i++)
+            seen = seen * 10 + kymo_batch_u64(b, KYMO_FD_FD, i);
+    assert_int_equal(seen, 35);
+    kymo_reader_close(r);
+}
+
+/* Clocks that a test sets; the monotonic one is the test's own. */
+struct hands {
+    uint64_t mono, boot, real;
+};
+
+static uint64_t mono_of(void *hands)
+{
+    return ((struct hands *)hands)->mono;
+}
+
+static uint64_t boot_of(void *hands)
+{
+    return ((struct hands *)hands)->boot;
+}
+
+static uint64_t real_of(void *hands)
+{
+    return ((struct hands *)hands)->real;
+}
+
+/* Time goes on; real and boot by something of their own on top. */
+static void tick(struct fake *f, struct hands *h, uint64_t ns, uint64_t slept, uint64_t set)
+{
+    h->mono += ns;
+    h->boot += ns + slept;
+    h->real += ns + slept + set;
+    poll_at(f, h->mono);
+}
+
+static size_t read_clock_rows(const struct fake *f, struct hands *out, size_t cap)
+{
+    const char *const tables[] = {"clock"};
+    const struct kymo_batch *b;
+    kymo_reader *r;
+    size_t n = 0;
+    assert_int_equal(kymo_reader_open(&r, f->path, 0, NULL), KYMO_OK);
+    assert_int_equal(kymo_reader_select(r, tables, 1, NULL), KYMO_OK);
+    while (!kymo_reader_next(r, &b, NULL) && b)
+        for (uint32_t i = 0; i < b->n_rows && n < cap; i++)
+            out[n++] = (struct hands){kymo_batch_u64(b, KYMO_CLOCK_TS, i),
+                                      kymo_batch_u64(b, KYMO_CLOCK_BOOT, i),
+                                      kymo_batch_u64(b, KYMO_CLOCK_REAL, i)};
+    kymo_reader_close(r);
+    return n;
+}
+
+static struct hands *wind(struct fake *f)
+{
+    static struct hands h;
+    h = (struct hands){T0 + S / 2, T0 + S, 1700000000 * S};
+    drain_clocks_are(f->drain, (struct clocks){&h, mono_of, boot_of, real_of});
+    drain_clock(f->drain);
+    return &h;
+}
+
+static void a_step_of_the_wall_clock_is_told_from_both_sides(void **state)
+{
+    struct fake *f = *state;
+    struct hands *h = wind(f), row[16];
+    for (int i = 0; i < 3; i++)
+        tick(f, h, S, 0, 0);
+    tick(f, h, S, 0, 3600 * S);
+    tick(f, h, S, 0, 0);
+    tick(f, h, S, 0, 0 - S / 5);
+    tick(f, h, S, 0, 0);
+    finish(f, h->mono);
+    assert_int_equal(read_clock_rows(f, row, 16), 6);
+    assert_int_equal(row[1].mono - row[0].mono, 3 * S); /* the last look before the step */
+    assert_int_equal(row[1].real - row[0].real, 3 * S);
+    assert_int_equal(row[2].mono - row[1].mono, S);
+    assert_int_equal(row[2].real - row[1].real, 3601 * S);
+    assert_int_equal(row[3].mono - row[2].mono, S);
+    assert_int_equal(row[4].real - row[3].real, S - S / 5);
+    assert_int_equal(row[5].mono, h->mono);
+}
+
+static void a_suspended_host_is_told_by_its_clock_since_boot(void **state)
+{
+    struct fake *f = *state;
+    struct hands *h = wind(f), row[16];
+    tick(f, h, S, 0, 0);
+    tick(f, h, S, 500 * S, 0);
+    finish(f, h->mono);
+    assert_int_equal(read_clock_rows(f, row, 16), 4);
+    assert_int_equal(row[2].boot - row[1].boot, 501 * S);
+    assert_int_equal(row[2].mono - row[1].mono, S);
+}
+
+static void a_clock_that_is_bent_gives_no_more_rows_than_are_due(void **state)
+{
+    struct fake *f = *state;
+    struct hands *h = wind(f), row[16];
+    for (int i = 0; i < 25; i++)
+        tick(f, h, S, 0, S / 2000);
+    finish(f, h->mono);
+    assert_int_equal(read_clock_rows(f, row, 16), 4); /* start, 10 s, 20 s, end */
+}
+
+/* No row is older than a seal that was written before it. */
+static void anchors_keep_the_promise_of_the_seals(void **state)
+{
+    struct fake *f = *state;
+    struct hands *h = wind(f);
+    const struct kymo_batch *b;
+    kymo_reader *r;
+    uint64_t sealed = 0, rows = 0;
+    for (int i = 0; i < 20; i++)
+        tick(f, h, 700000000, i % 3 ? 0 : S, i % 4 ? 0 : 7 * S);
+    finish(f, h->mono);
+    assert_int_equal(kymo_reader_open(&r, f->path, 0, NULL), KYMO_OK);
+    while (!kymo_reader_next(r, &b, NULL) && b) {
+        if (kymo_reader_chunk(r)->flags & KYMO_CHUNK_SEAL)
+            sealed = kymo_reader_chunk(r)->ts_max_ns;
+        for (uint32_t i = 0; !strcmp(b->schema->table, "clock") && i < b->n_rows; i++, rows++)
+            assert_true(kymo_batch_u64(b, KYMO_CLOCK_TS, i) >= sealed);
+    }
+    assert_true(rows > 10);
+    kymo_reader_close(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +443,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unknown_kind_of_record_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_call_unfinished_at_the_end_is_seen_and_stored_alike,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_older_than_a_seal_are_thrown_away, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_step_of_the_wall_clock_is_told_from_both_sides, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_suspended_host_is_told_by_its_clock_since_boot, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_bent_gives_no_more_rows_than_are_due,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(anchors_keep_the_promise_of_the_seals, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 #define CLOEXEC 02000000u
 
 struct world {
-    struct kymo_rows *calls, *births;
+    struct kymo_rows *calls, *births, *fds;
     struct kymo_names *names;
     struct kymo_fdtable *table;
     uint64_t ts;
@@ -28,6 +28,7 @@ static int make_world(void **state)
     w->ts = 1000;
     return kymo_rows_open(&w->calls, &KYMO_TABLE_SYSCALL, 4096, NULL) ||
            kymo_rows_open(&w->births, &KYMO_TABLE_PROCESS, 4096, NULL) ||
+           kymo_rows_open(&w->fds, &KYMO_TABLE_FD, 4096, NULL) ||
            kymo_names_open(&w->names, NULL) ||
            kymo_fdtable_open(&w->table, (size_t)1 << 20, NULL);
 }
@@ -37,6 +38,7 @@ static int drop_world(void **state)
     struct world *w = *state;
     kymo_rows_close(w->calls);
     kymo_rows_close(w->births);
+    kymo_rows_close(w->fds);
     kymo_names_close(w->names);
     kymo_fdtable_close(w->table);
     free(w);
@@ -93,6 +95,43 @@ static void birth(struct world *w, const char *kind, uint64_t pid, uint64_t ppid
     kymo_rows_set(r, KYMO_PROCESS_TID, row, pid);
     kymo_rows_set(r, KYMO_PROCESS_PPID, row, ppid);
     kymo_rows_set(r, KYMO_PROCESS_START, row, pid * 10);
+    const struct kymo_batch b = kymo_rows_view(r);
+    assert_int_equal(kymo_fdtable_learn(w->table, &b, NULL), KYMO_OK);
+}
+
+/* A row of a snapshot at a time; the sockets' addresses may be NULL. */
+static void snapshot(struct world *w, uint64_t ts, uint64_t pid, uint64_t fd,
+                     const char *target, const char *local, const char *peer)
+{
+    struct kymo_rows *r = w->fds;
+    kymo_rows_clear(r);
+    const uint32_t row = kymo_rows_add(r);
+    kymo_rows_set(r, KYMO_FD_TS, row, ts);
+    kymo_rows_set(r, KYMO_FD_PID, row, pid);
+    kymo_rows_set(r, KYMO_FD_START, row, pid * 10);
+    kymo_rows_set(r, KYMO_FD_FD, row, fd);
+    kymo_rows_set_str(r, KYMO_FD_TARGET, row, target, strlen(target));
+    if (local)
+        kymo_rows_set_str(r, KYMO_FD_LOCAL, row, local, strlen(local));
+    if (peer)
+        kymo_rows_set_str(r, KYMO_FD_PEER, row, peer, strlen(peer));
+    const struct kymo_batch b = kymo_rows_view(r);
+    assert_int_equal(kymo_fdtable_learn(w->table, &b, NULL), KYMO_OK);
+}
+
+/* An exit, of the last thread or of the first. */
+static void leaves(struct world *w, uint64_t pid, uint64_t tid, int is_last)
+{
+    struct kymo_rows *r = w->births;
+    kymo_rows_clear(r);
+    const uint32_t row = kymo_rows_add(r);
+    kymo_rows_set(r, KYMO_PROCESS_TS, row, w->ts + 5);
+    kymo_rows_set_str(r, KYMO_PROCESS_KIND, row, "exit", 4);
+    kymo_rows_set(r, KYMO_PROCESS_PID, row, pid);
+    kymo_rows_set(r, KYMO_PROCESS_TID, row, tid);
+    kymo_rows_set(r, KYMO_PROCESS_START, row, pid * 10);
+    if (is_last)
+        kymo_rows_set(r, KYMO_PROCESS_LIFETIME, row, 1);
     const struct kymo_batch b = kymo_rows_view(r);
     assert_int_equal(kymo_fdtable_learn(w->table, &b, NULL), KYMO_OK);
 }
@@ -281,6 +320,80 @@ static void another_pass_gives_the_same(void **state)
     }
 }
 
+#define SECOND 1000000000ull
+
+static void what_was_open_before_is_told_by_the_first_snapshot(void **state)
+{
+    struct world *w = *state;
+    /* Taken a moment after the calls below. */
+    snapshot(w, 500000, 1, 3, "/etc/passwd", NULL, NULL);
+    snapshot(w, 500000, 1, 4, "pipe:[77]", NULL, NULL);
+    snapshot(w, 500000, 1, 5, "socket:[78]", "inet:10.0.0.1:80", "inet:10.0.0.2:999");
+    snapshot(w, 500000, 1, 6, "socket:[79]", "unix:/run/x", "unix:");
+    snapshot(w, 500000, 1, 7, "socket:[80]", NULL, NULL);
+    snapshot(w, 500000, 1, 8, "anon_inode:[eventpoll]", NULL, NULL);
+    snapshot(w, 500000, 1, 9, "/tmp/x (deleted)", NULL, NULL);
+    IS(reads(w, 1, 3), "/etc/passwd");
+    IS(reads(w, 1, 4), "[pipe]");
+    IS(reads(w, 1, 5), "inet:10.0.0.2:999");
+    IS(reads(w, 1, 6), "unix:/run/x");
+    IS(reads(w, 1, 7), "[socket]");
+    IS(reads(w, 1, 8), "[epoll]");
+    IS(reads(w, 1, 9), "/tmp/x");
+    IS(reads(w, 1, 10), "?");
+    IS(reads(w, 2, 3), "?");
+    /* From here on the calls tell. */
+    say(w, 1, "close", 0, NULL, 3, 0, 0);
+    IS(reads(w, 1, 3), "?");
+}
+
+static void later_snapshots_tell_what_calls_did_not(void **state)
+{
+    struct world *w = *state;
+    snapshot(w, 500, 1, 3, "/first", NULL, NULL);
+    snapshot(w, 10 * SECOND, 1, 3, "/second", NULL, NULL);
+    snapshot(w, 10 * SECOND, 1, 4, "/usr/bin/link", NULL, NULL);
+    IS(reads(w, 1, 3), "/first");
+    opens(w, 1, 4, "/bin/link", 0);
+    w->ts = 10 * SECOND + 1;
+    IS(reads(w, 1, 3), "/second");   /* it was seen neither closed nor opened */
+    IS(reads(w, 1, 4), "/bin/link"); /* in the words of the process */
+}
+
+static void children_inherit_what_a_snapshot_told_of_their_parents(void **state)
+{
+    struct world *w = *state;
+    snapshot(w, 500, 1, 3, "/etc/passwd", NULL, NULL);
+    birth(w, "fork", 2, 1);
+    say(w, 1, "clone", 2, NULL, 0, 0, 0);
+    IS(reads(w, 2, 3), "/etc/passwd");
+}
+
+static void a_process_outlives_its_first_thread(void **state)
+{
+    struct world *w = *state;
+    opens(w, 1, 3, "/a", 0);
+    leaves(w, 1, 1, 0);
+    leaves(w, 7, 8, 1); /* so exits are told from ends here */
+    IS(reads(w, 1, 3), "/a");
+    leaves(w, 1, 2, 1);
+    IS(reads(w, 1, 3), "?");
+}
+
+static void a_pass_over_snapshots_can_be_repeated(void **state)
+{
+    struct world *w = *state;
+    snapshot(w, 500, 1, 3, "/first", NULL, NULL);
+    snapshot(w, 10 * SECOND, 1, 3, "/second", NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        w->ts = 1000;
+        IS(reads(w, 1, 3), "/first");
+        w->ts = 20 * SECOND;
+        IS(reads(w, 1, 3), "/second");
+        assert_int_equal(kymo_fdtable_rewind(w->table, NULL), KYMO_OK);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_world, drop_world)
@@ -295,6 +408,11 @@ int main(void)
         TEST(what_has_no_path_is_named_in_brackets),
         TEST(memory_is_bounded_and_what_is_forgotten_is_counted),
         TEST(another_pass_gives_the_same),
+        TEST(what_was_open_before_is_told_by_the_first_snapshot),
+        TEST(later_snapshots_tell_what_calls_did_not),
+        TEST(children_inherit_what_a_snapshot_told_of_their_parents),
+        TEST(a_process_outlives_its_first_thread),
+        TEST(a_pass_over_snapshots_can_be_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
