@@ -67,19 +67,19 @@ static const struct source_needs SOURCES[] = {
                   {CAP_BPF, CAP_PERFMON},
                   2},
     [OTHERS] = {"others",
-                "executables and blocked calls of other users' processes",
+                "calls that other users' processes still block in at the end",
                 5,
                 8,
                 "CAP_BPF 5.8, /proc",
                 {CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH},
                 4},
     [FDS] = {"fds",
-             "open files of other users' processes",
+             "open files and sockets of processes",
              5,
              8,
-             "CAP_BPF 5.8, /proc",
-             {CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH},
-             4},
+             "CAP_BPF and iterator of open files 5.8",
+             {CAP_BPF, CAP_PERFMON},
+             2},
     [CGROUPS] = {"cgroups",
                  "paths of cgroups and containers, also of later ones",
                  5,
@@ -378,7 +378,7 @@ static void check_sources(struct report *r)
     tell_source(r, PROCESS, !p.programs, p.why, mend);
     tell_source(r, SNAPSHOT, !p.snapshot && p.n_tasks, p.why, mend);
     tell_source(r, OTHERS, true, "", "");
-    tell_source(r, FDS, true, "", "");
+    tell_source(r, FDS, !p.snapshot, p.why, mend);
     tell_source(r, CGROUPS, !p.programs && host_cgroup_mount(0, &v2), "no hierarchy is mounted",
                 "mount /sys/fs/cgroup; without it ids are recorded, but no paths");
     const bool opens = socket_opens(why);
