@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <xxhash.h>
 
 #include "record/addr.h"
 #include "record/host.h"
@@ -11,6 +13,13 @@
 
 #define ROW_NONE UINT32_MAX
 #define NRS 65536u
+
+#define KNOWN_TEXTS 4096u
+struct known {
+    uint64_t hash;
+    uint32_t chunk; /* serial of the chunk that `id` is a string of */
+    uint32_t id;    /* 0: none */
+};
 
 struct callrows {
     struct task *task; /* [n_tids], untouched pages cost nothing */
@@ -23,6 +32,8 @@ struct callrows {
     callrows_new_key on_new_key;
     void *on_new_key_ctx;
     struct redact *redact; /* borrowed */
+    uint64_t seed;
+    struct known known_text[KNOWN_TEXTS];
 };
 
 static void *map_zeroed(size_t bytes)
@@ -41,6 +52,8 @@ kymo_status callrows_open(struct callrows **out, uint32_t n_tids, struct kymo_er
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     c->n_tids = n_tids;
     c->chunk = 1;
+    if (getrandom(&c->seed, sizeof(c->seed), 0) != (ssize_t)sizeof(c->seed))
+        c->seed = host_mono_ns();
     c->task = map_zeroed(n_tids * sizeof(*c->task));
     c->known = map_zeroed(n_tids * sizeof(*c->known));
     if (!c->task || !c->known) {
@@ -161,11 +174,52 @@ struct texts {
     bool has_path, has_path2, has_addr;
 };
 
+/*
+ * A text of the kernel's, hidden where it is secret, as a string of this chunk. Most texts come again and again:
+ * those of this chunk that were found to be harmless are known by their hash, whose seed nobody knows, so that
+ * nobody can make two that share one.
+ */
+static uint32_t *known_text(struct callrows *c, const char *raw, size_t n, uint64_t kind)
+{
+    const uint64_t hash = XXH3_64bits_withSeed(raw, n, c->seed + kind);
+    struct known *k = &c->known_text[hash & (KNOWN_TEXTS - 1)];
+
+    if (k->hash != hash || k->chunk != c->chunk) {
+        k->hash = hash;
+        k->chunk = c->chunk;
+        k->id = 0;
+    }
+    return &k->id;
+}
+
 static uint32_t intern_path(struct callrows *c, struct kymo_rows *r, const char *s, size_t n)
 {
-    const struct kymo_scrubbed t = redact_path(c->redact, s, n, KYMO_STR_MAX - 1);
+    if (!n)
+        return 0;
+    uint32_t *known = known_text(c, s, n, 0);
+    if (*known)
+        return *known;
+    const struct kymo_scrubbed safe = redact_path(c->redact, s, n, KYMO_STR_MAX - 1);
+    const uint32_t id = kymo_rows_intern(r, safe.s, safe.n);
+    if (safe.s == s) /* what was hidden is counted each time */
+        *known = id;
+    return id;
+}
 
-    return kymo_rows_intern(r, t.s, t.n);
+static uint32_t intern_addr(struct callrows *c, struct kymo_rows *r, const uint8_t *raw,
+                            size_t n)
+{
+    char text[ADDR_TEXT_MAX];
+    uint32_t *known = known_text(c, (const char *)raw, n, 1);
+
+    if (*known)
+        return *known;
+    const size_t bytes = addr_text(raw, n, text);
+    const struct kymo_scrubbed safe = redact_addr(c->redact, text, bytes);
+    const uint32_t id = kymo_rows_intern(r, safe.s, safe.n);
+    if (safe.s == text)
+        *known = id;
+    return id;
 }
 
 /* The strings of a record; false when the chunk's dictionary is full. */
@@ -176,16 +230,13 @@ static bool take_texts(struct callrows *c, struct kymo_rows *r, const struct kym
     const char *first = (const char *)e + at;
     const size_t first_padded =
         e->has_addr ? (e->path_bytes + 7u) & ~7u : (e->path_bytes + 8u) & ~7u;
-    char text[ADDR_TEXT_MAX];
 
     memset(t, 0, sizeof(*t));
     if (at >= bytes || at + e->path_bytes > bytes)
         return true;
     if (e->has_addr) {
-        const size_t n = addr_text((const uint8_t *)first, e->path_bytes, text);
         t->has_addr = true;
-        const struct kymo_scrubbed safe = redact_addr(c->redact, text, n);
-        t->addr = kymo_rows_intern(r, safe.s, safe.n);
+        t->addr = intern_addr(c, r, (const uint8_t *)first, e->path_bytes);
         return t->addr != 0;
     }
     t->has_path = true;
