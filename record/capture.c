@@ -60,16 +60,6 @@ struct capture {
 
 /* ---- start ---------------------------------------------------------------------------------- */
 
-static struct kymo_ring_ctl *source_ctl(void *session, uint32_t ring)
-{
-    return session_ctl(session, ring);
-}
-
-static const uint8_t *source_record(void *session, uint32_t ring, uint64_t pos)
-{
-    return session_record(session, ring, pos);
-}
-
 static struct kymo_cell *source_cells(void *session, uint32_t cpu, uint32_t *n)
 {
     return session_cells(session, cpu, n);
@@ -294,15 +284,14 @@ static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_
     KYMO_TRY(outbox_start(c->outbox, err));
     const struct counts_source counts = {c->session, session_cpus(c->session), source_cells};
     const struct source source = {
-        .ctx = c->session,
         .n_rings = session_cpus(c->session),
         .ring_bytes = session_ring_bytes(c->session),
         .rings_bytes = session_rings_bytes(c->session),
         .n_tids = session_slots(c->session),
         .counts = c->o->session.cells ? &counts : NULL,
         .window_ns = c->o->window_ns,
-        .ctl = source_ctl,
-        .record = source_record,
+        .ctl = session_ctl(c->session, 0),
+        .data = session_rings(c->session),
     };
     KYMO_TRY(drain_open(&c->drain, &source, c->outbox, begun_ns, err));
     drain_redact(c->drain, c->o->redact);

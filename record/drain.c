@@ -273,7 +273,7 @@ static struct kymo_rows *loss_row(struct drain *d, uint64_t ts_ns, const char *s
 static void account_ring(struct drain *d, uint32_t n, uint64_t ts_ns, bool last)
 {
     struct ring *ring = &d->ring[n];
-    const struct kymo_ring_ctl *ctl = d->source.ctl(d->source.ctx, n);
+    const struct kymo_ring_ctl *ctl = &d->source.ctl[n];
     struct kymo_ring_ctl now, *was = &ring->reported;
     uint32_t i;
 
@@ -421,7 +421,12 @@ void drain_flush(struct drain *d)
 
 static const struct kymo_event_head *record_at(const struct drain *d, uint32_t n)
 {
-    return (const void *)d->source.record(d->source.ctx, n, d->ring[n].pos);
+    const uint64_t pos = d->ring[n].pos;
+    const uint32_t slices = (uint32_t)(d->source.ring_bytes >> KYMO_SLICE_BITS);
+    const size_t slice = (size_t)n * slices + ((pos >> KYMO_SLICE_BITS) & (slices - 1));
+
+    return (const void *)(d->source.data + slice * (KYMO_SLICE_BYTES + KYMO_SLACK_BYTES) +
+                          (pos & (KYMO_SLICE_BYTES - 1)));
 }
 
 static void heap_down(struct drain *d, uint32_t i)
@@ -446,7 +451,7 @@ static void publish(struct drain *d, uint32_t n)
 
     if (r->published == r->pos)
         return;
-    __atomic_store_n(&d->source.ctl(d->source.ctx, n)->tail, r->pos, __ATOMIC_RELEASE);
+    __atomic_store_n(&d->source.ctl[n].tail, r->pos, __ATOMIC_RELEASE);
     r->published = r->pos;
 }
 
@@ -458,7 +463,7 @@ static double look(struct drain *d)
     d->n_heap = 0;
     for (uint32_t n = 0; n < d->source.n_rings; n++) {
         struct ring *r = &d->ring[n];
-        r->end = __atomic_load_n(&d->source.ctl(d->source.ctx, n)->head, __ATOMIC_ACQUIRE);
+        r->end = __atomic_load_n(&d->source.ctl[n].head, __ATOMIC_ACQUIRE);
         if (r->end == r->pos)
             continue;
         const double f = (double)(r->end - r->pos) / (double)d->source.ring_bytes;

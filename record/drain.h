@@ -22,15 +22,15 @@
 
 /* Where records come from: the kernel's rings, or a test's. */
 struct source {
-    void *ctx;
     uint32_t n_rings;
     uint64_t ring_bytes;                /* of one */
     uint64_t rings_bytes;               /* memory of all, for the cost table */
     uint32_t n_tids;                    /* tids are below */
     const struct counts_source *counts; /* NULL: nothing is counted; read by drain_open alone */
     uint64_t window_ns;                 /* of the counts */
-    struct kymo_ring_ctl *(*ctl)(void *ctx, uint32_t ring);
-    const uint8_t *(*record)(void *ctx, uint32_t ring, uint64_t pos);
+    struct kymo_ring_ctl *ctl;          /* [n_rings] */
+    /* Ring after ring, each ring_bytes / KYMO_SLICE_BYTES slices, each with its slack behind it. */
+    const uint8_t *data;
 };
 
 struct drain; /* owned */

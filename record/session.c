@@ -34,8 +34,8 @@ struct session {
     uint32_t n_cpus, n_slices, n_slots, n_cells;
     bool raw;       /* the programs follow no pointers of the kernel's own types */
     uint8_t *cells; /* n_cpus * (n_cells + KYMO_CELL_SPARE) */
-    uint8_t *data;  /* n_cpus * n_slices values of slice_stride bytes */
-    size_t cells_bytes, data_bytes, slice_stride;
+    uint8_t *data;  /* n_cpus * n_slices slices with their slack */
+    size_t cells_bytes, data_bytes;
     session_take take;
     void *take_ctx;
 };
@@ -271,9 +271,9 @@ static kymo_status map_rings(struct session *s, struct kymo_err *err)
     KYMO_TRY(map_shared(
         &s->cells, &s->cells_bytes, bpf_map__fd(s->calls->maps.cells),
         (size_t)s->n_cpus * (s->n_cells + KYMO_CELL_SPARE) * sizeof(struct kymo_cell), err));
-    s->slice_stride = KYMO_SLICE_BYTES + KYMO_SLACK_BYTES;
     KYMO_TRY(map_shared(&s->data, &s->data_bytes, bpf_map__fd(s->calls->maps.ring_data),
-                        s->slice_stride * s->n_cpus * s->n_slices, err));
+                        (size_t)(KYMO_SLICE_BYTES + KYMO_SLACK_BYTES) * s->n_cpus * s->n_slices,
+                        err));
     uint8_t *live;
     KYMO_TRY(map_shared(&live, &s->live_bytes, bpf_map__fd(s->calls->maps.live),
                         sizeof(struct kymo_live), err));
@@ -412,12 +412,9 @@ struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu)
     return &s->calls->bss->ring_ctl[cpu];
 }
 
-const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos)
+const uint8_t *session_rings(const struct session *s)
 {
-    const size_t slice =
-        (size_t)cpu * s->n_slices + ((pos >> KYMO_SLICE_BITS) & (s->n_slices - 1));
-
-    return s->data + slice * s->slice_stride + (pos & (KYMO_SLICE_BYTES - 1));
+    return s->data;
 }
 
 void session_ceiling(struct session *s, uint32_t level)

@@ -35,10 +35,10 @@ void session_close(struct session *s);
 
 uint32_t session_cpus(const struct session *s);
 uint64_t session_ring_bytes(const struct session *s); /* of one CPU */
-/* The control block of one CPU's ring, shared with the kernel. */
+/* The control block of one CPU's ring, shared with the kernel; those of the others follow. */
 struct kymo_ring_ctl *session_ctl(const struct session *s, uint32_t cpu);
-/* The bytes of the record at position pos (bytes ever consumed) of a CPU's ring. */
-const uint8_t *session_record(const struct session *s, uint32_t cpu, uint64_t pos);
+/* The bytes of all rings: ring after ring, each of session_ring_bytes() in slices with their slack. */
+const uint8_t *session_rings(const struct session *s);
 
 /* Nobody is recorded in more detail than this KYMO_LEVEL_*. It is off until the first call of this. */
 void session_ceiling(struct session *s, uint32_t level);

@@ -20,7 +20,7 @@
 /* Each ring one slice, written as the kernel side writes it. */
 struct fake {
     struct kymo_ring_ctl ctl[RINGS];
-    uint8_t *bytes[RINGS];
+    uint8_t *bytes[RINGS]; /* of one allocation */
     struct source source;
     struct outbox *outbox;
     struct drain *drain;
@@ -28,28 +28,20 @@ struct fake {
     int fd;
 };
 
-static struct kymo_ring_ctl *fake_ctl(void *ctx, uint32_t ring)
-{
-    return &((struct fake *)ctx)->ctl[ring];
-}
-
-static const uint8_t *fake_record(void *ctx, uint32_t ring, uint64_t pos)
-{
-    return ((struct fake *)ctx)->bytes[ring] + (pos & (KYMO_SLICE_BYTES - 1));
-}
-
 static int setup(void **state)
 {
     struct fake *f = calloc(1, sizeof(*f));
     assert_non_null(f);
+    const size_t stride = KYMO_SLICE_BYTES + KYMO_SLACK_BYTES;
+    uint8_t *data = calloc(RINGS, stride);
+    assert_non_null(data);
     for (uint32_t i = 0; i < RINGS; i++)
-        f->bytes[i] = calloc(1, KYMO_SLICE_BYTES + KYMO_SLACK_BYTES);
-    f->source = (struct source){.ctx = f,
-                                .n_rings = RINGS,
+        f->bytes[i] = data + i * stride;
+    f->source = (struct source){.n_rings = RINGS,
                                 .ring_bytes = KYMO_SLICE_BYTES,
                                 .n_tids = 1000,
-                                .ctl = fake_ctl,
-                                .record = fake_record};
+                                .ctl = f->ctl,
+                                .data = data};
     strcpy(f->path, "/tmp/kymo-drain-XXXXXX");
     f->fd = mkstemp(f->path);
     assert_true(f->fd >= 0);
@@ -66,8 +58,7 @@ static int teardown(void **state)
     outbox_close(f->outbox);
     close(f->fd);
     unlink(f->path);
-    for (uint32_t i = 0; i < RINGS; i++)
-        free(f->bytes[i]);
+    free(f->bytes[0]);
     free(f);
     return 0;
 }
