@@ -2,6 +2,7 @@
  *
  * process.bpf.c: births, execs and deaths of processes, on a ring of their own so that a flood of
  * system calls cannot starve them; and the upkeep of the slots, whose answers these events undo.
+ * All by copies: raw tracepoints need no type information of the kernel's own, and these are rare.
  */
 #include "bpf/task.bpf.h"
 #include "bpf/walk.bpf.h"
@@ -162,10 +163,11 @@ static __noinline u32 put_argv(struct scratch *s, struct task_struct *t, u32 at)
     return at + n;
 }
 
-SEC("tp_btf/sched_process_fork")
+SEC("raw_tp/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-    struct kymo_slot *mine = slot_of(parent->pid), *its = slot_of(child->pid);
+    struct kymo_slot *mine = slot_of(BPF_CORE_READ(parent, pid));
+    struct kymo_slot *its = slot_of(BPF_CORE_READ(child, pid));
     const u32 member = mine ? mine->choice & KYMO_SLOT_MEMBER : 0;
     struct scratch *s;
 
@@ -179,15 +181,16 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
     return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
+SEC("raw_tp/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
 {
-    struct kymo_slot *now = slot_of(t->pid), *old = slot_of((u32)old_pid);
+    const int pid = BPF_CORE_READ(t, pid);
+    struct kymo_slot *now = slot_of(pid), *old = slot_of((u32)old_pid);
     const u32 member = old ? old->choice & KYMO_SLOT_MEMBER : 0;
     struct scratch *s;
     u32 at;
 
-    if (old && old_pid != t->pid) {
+    if (old && old_pid != pid) {
         if (now)
             now->entered_ns = old->entered_ns;
         old->entered_ns = 0;
@@ -259,10 +262,10 @@ static bool is_last_thread(const struct kymo_event_task *e, struct task_struct *
            !bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST);
 }
 
-SEC("tp_btf/sched_process_exit")
+SEC("raw_tp/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *t)
 {
-    struct kymo_slot *slot = slot_of(t->pid);
+    struct kymo_slot *slot = slot_of(BPF_CORE_READ(t, pid));
     const u32 choice = slot ? slot->choice : 0, entity = slot ? slot->entity : 0;
     struct scratch *s;
     bool is_last;
@@ -284,10 +287,10 @@ int BPF_PROG(process_exit, struct task_struct *t)
     return 0;
 }
 
-SEC("tp_btf/task_rename")
+SEC("raw_tp/task_rename")
 int BPF_PROG(task_rename, struct task_struct *t)
 {
-    struct kymo_slot *s = slot_of(t->pid);
+    struct kymo_slot *s = slot_of(BPF_CORE_READ(t, pid));
 
     if (s)
         s->choice &= KYMO_SLOT_MEMBER;
@@ -316,7 +319,7 @@ static bool is_telling(struct cgroup *cgroup)
 
 /* Told at once: what lives there may be gone, with its cgroup, before we could ask. And an awaited one may be
  * there now: who waits looks when the number has changed. */
-SEC("tp_btf/cgroup_mkdir")
+SEC("raw_tp/cgroup_mkdir")
 int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path)
 {
     struct scratch *s = only(&scratch);

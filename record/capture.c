@@ -54,6 +54,7 @@ struct capture {
     enum capture_end end;
     int cmd_status;
     uint64_t cgroups_made, followed_ns, counted_ns;
+    uint64_t begun_ns; /* the earliest that a program of ours may have run */
     uint64_t started_ns, sleep_ns, context_ns, shown_ns, taken_since_shown;
     double fill_since_shown;
 };
@@ -176,9 +177,10 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
 {
     char buf[32];
 
+    /* The first row of the file: readers count its times from here. */
+    drain_fact_at(c->drain, c->begun_ns, "recorder", "kymo " KYMO_VERSION);
     drain_clock(c->drain);
     host_facts(take_fact, c->drain);
-    drain_fact(c->drain, "recorder", "kymo " KYMO_VERSION);
     write_command(c);
     redact_facts(c->o->redact, take_fact, c->drain);
     drain_fact(c->drain, "sources", "syscall process");
@@ -191,7 +193,12 @@ static kymo_status write_context(struct capture *c, struct kymo_err *err)
     snprintf(buf, sizeof(buf), "%" PRIu64, session_ring_bytes(c->session));
     drain_fact(c->drain, "ring_bytes", buf);
     name_skipped(c);
-    return session_snapshot(c->session, take_snapshot, c->drain, err);
+    if (session_has_lists(c->session))
+        return session_snapshot(c->session, take_snapshot, c->drain, err);
+    drain_fact(
+        c->drain, "snapshots",
+        "none: this kernel does not show its own type information, by which it lists tasks");
+    return KYMO_OK;
 }
 
 /* A file, or a folder of them, not a pipe or a device: others may be put beside it. */
@@ -250,7 +257,8 @@ static void write_context_again(struct capture *c)
 
     outbox_context(c->outbox, true);
     drain_clock(c->drain);
-    if (session_snapshot(c->session, take_snapshot, c->drain, &err))
+    if (session_has_lists(c->session) &&
+        session_snapshot(c->session, take_snapshot, c->drain, &err))
         c->o->warn(err.text);
     drain_flush(c->drain);
     outbox_context(c->outbox, false);
@@ -279,7 +287,7 @@ static void warn_of(const struct capture *c, const char *what, const struct kymo
     c->o->warn(text);
 }
 
-static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_err *err)
+static kymo_status open_drain(struct capture *c, struct kymo_err *err)
 {
     KYMO_TRY(outbox_start(c->outbox, err));
     const struct counts_source counts = {c->session, session_cpus(c->session), source_cells};
@@ -293,7 +301,7 @@ static kymo_status open_drain(struct capture *c, uint64_t begun_ns, struct kymo_
         .ctl = session_ctl(c->session, 0),
         .data = session_rings(c->session),
     };
-    KYMO_TRY(drain_open(&c->drain, &source, c->outbox, begun_ns, err));
+    KYMO_TRY(drain_open(&c->drain, &source, c->outbox, c->begun_ns, err));
     drain_redact(c->drain, c->o->redact);
     if (redact_warning(c->o->redact))
         c->o->warn(redact_warning(c->o->redact));
@@ -319,7 +327,8 @@ static kymo_status open_context(struct capture *c, struct kymo_err *err)
 
     outbox_context(c->outbox, true);
     KYMO_TRY(write_context(c, err));
-    KYMO_TRY(snapshot_open(&c->snapshot, &snapshot, err));
+    if (session_has_lists(c->session))
+        KYMO_TRY(snapshot_open(&c->snapshot, &snapshot, err));
     if (c->o->out.flight) /* else a start that fails yet has written nothing */
         drain_flush(c->drain);
     outbox_context(c->outbox, false);
@@ -335,7 +344,7 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     KYMO_TRY(take_signals(c, err));
     KYMO_TRY(outbox_open_to(&c->outbox, &c->o->out, err));
     KYMO_TRY(start_processes(c, err));
-    const uint64_t begun_ns = host_mono_ns();
+    c->begun_ns = host_mono_ns();
     control_meet(&c->control, keeper_pid(c->keeper), skip_process, c);
     set_level(c);
     KYMO_TRY(attach(c, err));
@@ -344,7 +353,7 @@ static kymo_status start(struct capture *c, struct kymo_err *err)
     if (control_open(&c->control, &deaf))
         warn_of(c, "marks are off: ", &deaf);
     KYMO_TRY(drop_power(c, err));
-    KYMO_TRY(open_drain(c, begun_ns, err));
+    KYMO_TRY(open_drain(c, err));
     KYMO_TRY(open_context(c, err));
     c->started_ns = c->context_ns = c->shown_ns = host_mono_ns();
     c->sleep_ns = SLEEP_NS_MIN;
@@ -498,7 +507,7 @@ static void take_snapshots(struct capture *c)
 {
     uint64_t ts_ns;
 
-    for (struct kymo_rows *r; (r = snapshot_take(c->snapshot, &ts_ns)) != NULL;)
+    for (struct kymo_rows *r; c->snapshot && (r = snapshot_take(c->snapshot, &ts_ns)) != NULL;)
         c->late_snapshots += !drain_rows(c->drain, r, ts_ns);
 }
 
@@ -515,10 +524,11 @@ static void say_count(struct capture *c, const char *key, uint64_t n)
 /* What is not whole must not be taken for it. */
 static void say_gaps(struct capture *c)
 {
-    struct snapshot_totals s;
+    struct snapshot_totals s = {0};
     struct drain_totals d;
 
-    snapshot_totals(c->snapshot, &s);
+    if (c->snapshot)
+        snapshot_totals(c->snapshot, &s);
     drain_totals(c->drain, &d);
     say_count(c, "snapshots_cut", s.cut + c->late_snapshots);
     say_count(c, "cgroups_unnamed", d.unnamed_cgroups);
@@ -614,7 +624,8 @@ static void let_go_of_signals(struct capture *c)
 
 static kymo_status finish(struct capture *c, struct kymo_err *err)
 {
-    snapshot_stop(c->snapshot);
+    if (c->snapshot)
+        snapshot_stop(c->snapshot);
     session_detach(c->session);
     let_go_of_signals(c);
     take_process_events(c, true);

@@ -59,6 +59,7 @@ struct drain {
     struct anchors anchors;
     struct drain_totals totals;
     double fill_max; /* since the last cost row */
+    bool any_put;    /* something was given to the outbox */
     drain_sealed sealed;
     void *sealed_ctx;
 };
@@ -85,8 +86,10 @@ static struct kymo_rows *small_rows(struct drain *d, const struct kymo_schema *s
 
 static void flush_small(struct drain *d)
 {
-    while (d->n_small)
-        outbox_put(d->outbox, d->small[--d->n_small], 0);
+    d->any_put = true;
+    for (uint32_t i = 0; i < d->n_small; i++)
+        outbox_put(d->outbox, d->small[i], 0);
+    d->n_small = 0;
 }
 
 static void set_text(struct kymo_rows *r, uint32_t column, uint32_t i, const char *s)
@@ -101,16 +104,21 @@ void drain_redact(struct drain *d, struct redact *r)
     processes_redact(d->processes, r);
 }
 
-void drain_fact(struct drain *d, const char *key, const char *value)
+void drain_fact_at(struct drain *d, uint64_t ts_ns, const char *key, const char *value)
 {
     struct kymo_rows *r = small_rows(d, &KYMO_TABLE_CONTEXT);
 
     if (!r)
         return;
     const uint32_t i = kymo_rows_add(r);
-    kymo_rows_set(r, KYMO_CONTEXT_TS, i, host_mono_ns());
+    kymo_rows_set(r, KYMO_CONTEXT_TS, i, ts_ns);
     set_text(r, KYMO_CONTEXT_KEY, i, key);
     set_text(r, KYMO_CONTEXT_VALUE, i, value);
+}
+
+void drain_fact(struct drain *d, const char *key, const char *value)
+{
+    drain_fact_at(d, host_mono_ns(), key, value);
 }
 
 static void look_at_clocks(struct drain *d, bool is_due)
@@ -231,6 +239,8 @@ bool drain_rows(struct drain *d, struct kymo_rows *rows, uint64_t ts_ns)
         for (uint32_t i = 0; i < rows->n_rows; i++)
             processes_cgroup(d->processes, rows->lane[KYMO_PROCESS_CGROUP][i],
                              (uint32_t)rows->lane[KYMO_PROCESS_PID][i], ts_ns);
+    if (!d->any_put) /* the file's first rows are those of its beginning */
+        flush_small(d);
     outbox_put(d->outbox, rows, 0);
     return in_time;
 }

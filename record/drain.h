@@ -79,6 +79,7 @@ void drain_snapshot(struct drain *d, const struct kymo_event_process *e);
  * already promised that nothing so old follows, and they are thrown away. */
 bool drain_rows(struct drain *d, struct kymo_rows *rows, uint64_t ts_ns);
 void drain_fact(struct drain *d, const char *key, const char *value);
+void drain_fact_at(struct drain *d, uint64_t ts_ns, const char *key, const char *value);
 void drain_clock(struct drain *d);
 /* Other clocks than the host's, for tests that set them. */
 void drain_clocks_are(struct drain *d, struct clocks clocks);

@@ -56,7 +56,7 @@ static const struct source_needs SOURCES[] = {
                  "births, execs and deaths of processes",
                  5,
                  8,
-                 "CAP_BPF and BPF ring buffer 5.8, tp_btf 5.5",
+                 "CAP_BPF and BPF ring buffer 5.8",
                  {CAP_BPF, CAP_PERFMON},
                  2},
     [SNAPSHOT] = {"snapshot",
@@ -313,7 +313,11 @@ static void prove(const struct report *r, struct proof *p)
         p->programs = session_attach(s, &err);
     p->snapshot = p->programs;
     if (!p->programs) {
-        p->snapshot = session_snapshot(s, count_task, &p->n_tasks, &err);
+        if (session_has_lists(s))
+            p->snapshot = session_snapshot(s, count_task, &p->n_tasks, &err);
+        else
+            p->snapshot = KYMO_FAIL(&err, KYMO_EHOST, KYMO_NOWHERE,
+                                    "this kernel does not show its own type information");
         session_detach(s);
     }
     session_close(s);

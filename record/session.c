@@ -231,16 +231,13 @@ static kymo_status load_process(struct session *s, const struct session_opts *o,
     if (!s->process)
         return load_failed(-errno, "open the process programs", err);
     s->process->rodata->whom = o->whom;
+    bpf_program__set_autoload(s->process->progs.snapshot, !s->raw);
+    bpf_program__set_autoload(s->process->progs.snapshot_fds, !s->raw);
     int e = bpf_map__reuse_fd(s->process->maps.slots, bpf_map__fd(s->calls->maps.slots));
     if (!e)
         e = bpf_map__reuse_fd(s->process->maps.live, bpf_map__fd(s->calls->maps.live));
     if (!e)
         e = process_bpf__load(s->process);
-    if (e && s->raw)
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
-                         "this kernel does not show its own type information, by which the "
-                         "process programs attach; --btf does not replace that: boot one with "
-                         "CONFIG_DEBUG_INFO_BTF");
     return e ? load_failed(e, "load the process programs", err) : KYMO_OK;
 }
 
@@ -336,7 +333,7 @@ static kymo_status attach_list(struct session *s, enum session_list which,
 /* In the order of enum session_list. The keeper lists too, and has to know what. */
 static kymo_status attach_lists(struct session *s, struct kymo_err *err)
 {
-    if (s->list[SESSION_TASKS])
+    if (s->raw || s->list[SESSION_TASKS])
         return KYMO_OK;
     KYMO_TRY(attach_list(s, SESSION_TASKS, s->process->progs.snapshot, err));
     return attach_list(s, SESSION_FDS, s->process->progs.snapshot_fds, err);
@@ -453,7 +450,7 @@ static void list_maps(const struct bpf_object *object, struct keeper_opts *o)
 kymo_status session_power(struct session *s, struct keeper_opts *o, struct kymo_err *err)
 {
     KYMO_TRY(attach_lists(s, err));
-    for (size_t i = 0; i < KYMO_COUNT_OF(s->list); i++)
+    for (size_t i = 0; i < KYMO_COUNT_OF(s->list) && s->list[i]; i++)
         o->lists[o->n_lists++] = bpf_link__fd(s->list[i]);
     list_maps(s->calls->obj, o);
     list_maps(s->process->obj, o);
@@ -535,6 +532,11 @@ void session_process_counts(const struct session *s, struct session_process_coun
             out->dropped_ring += per_cpu[c].dropped_ring;
         }
     free(per_cpu);
+}
+
+bool session_has_lists(const struct session *s)
+{
+    return s->list[SESSION_TASKS] != NULL;
 }
 
 kymo_status session_list(const struct session *s, enum session_list which, int *fd,

@@ -83,6 +83,8 @@ enum session_list {
     SESSION_TASKS, /* every chosen thread: struct kymo_event_process (SNAPSHOT) */
     SESSION_FDS,   /* what chosen processes have open: struct kymo_event_fd */
 };
+/* Does this kernel list? Iterators need its own type information, a file does not do. */
+bool session_has_lists(const struct session *s);
 KYMO_MUST_USE kymo_status session_list(const struct session *s, enum session_list which,
                                        int *fd, struct kymo_err *err);
 

@@ -232,7 +232,7 @@ static struct outbox *opened(uint64_t max_bytes, uint64_t n_parts, uint64_t sync
     };
     struct outbox *o;
     struct kymo_err err = {0};
-    if (outbox_open_to(&o, &opts, &err))
+    if (outbox_open_to(&o, &opts, &err) || outbox_start(o, &err))
         fail_msg("%s", err.text);
     kymo_rng_init(&rng, 3);
     return o;
