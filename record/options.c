@@ -261,6 +261,10 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
          0},
         {KYMO_OPT_TIME, 0, "window", "TIME", "length of the counts' windows (default: 10s)",
          &o->window_ns, 1e9, 3600e9},
+        {KYMO_OPT_TIME, 0, "snapshot", "TIME",
+         "write down all processes and what they have open so often; 0: at the start alone "
+         "(default: 10s)",
+         &o->snapshot_ns, 0, 0},
         {KYMO_OPT_SHARE, 0, "max-cpu", "SHARE",
          "of one CPU; record less, down to nothing, while the recorder needs more", &o->max_cpu,
          0, 0},
@@ -276,10 +280,6 @@ static int parse_table(struct options *o, int argc, char **argv, int *first)
         {KYMO_OPT_STR, 0, "key", "FILE",
          "the key of the pseudonyms, made when it is not there (default: one of this host)",
          &o->key, 0, 0},
-        {KYMO_OPT_TIME, 0, "snapshot", "TIME",
-         "write down all processes and what they have open so often; 0: at the start alone "
-         "(default: 10s)",
-         &o->snapshot_ns, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Power", NULL, 0, 0},
         {KYMO_OPT_STR, 'Z', "drop-to", "USER",
          "record as this user (default, when root: kymo, or else nobody)", &o->drop_to, 0, 0},
