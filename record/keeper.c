@@ -3,8 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -126,45 +124,6 @@ static int serve_blocked(struct server *s, const struct keeper_request *q,
         return EINVAL;
     snprintf(path, sizeof(path), "/proc/%u/task/%u/syscall", q->pid, q->number);
     return read_proc(path, a);
-}
-
-/* Append one descriptor; false when the answer is full. */
-static bool put_fd(struct keeper_answer *a, int folder, const char *name)
-{
-    struct keeper_fd f = {.fd = (uint32_t)strtoul(name, NULL, 10)};
-
-    if (KEEPER_TEXT_MAX - a->text_bytes < sizeof(f) + LINK_MAX)
-        return false;
-    const ssize_t n =
-        readlinkat(folder, name, (char *)a->text + a->text_bytes + sizeof(f), LINK_MAX);
-    if (n < 0)
-        return true; /* closed meanwhile */
-    f.target_bytes = (uint32_t)n;
-    memcpy(a->text + a->text_bytes, &f, sizeof(f));
-    a->text_bytes += (uint32_t)sizeof(f) + f.target_bytes;
-    return true;
-}
-
-/* /proc lists descriptors in rising order, so the next request goes on where this answer ends. */
-static int serve_fds(struct server *s, const struct keeper_request *q, struct keeper_answer *a,
-                     int *fd)
-{
-    char path[64];
-    const struct dirent *e;
-
-    (void)s, (void)fd;
-    if (!is_pid(q->pid) || q->number > INT32_MAX || q->text_bytes)
-        return EINVAL;
-    snprintf(path, sizeof(path), "/proc/%u/fd", q->pid);
-    DIR *d = opendir(path);
-    if (!d)
-        return errno;
-    while ((e = readdir(d)))
-        if (isdigit((unsigned char)e->d_name[0]) && strtoul(e->d_name, NULL, 10) >= q->number &&
-            !put_fd(a, dirfd(d), e->d_name))
-            break;
-    closedir(d);
-    return 0;
 }
 
 static int serve_container(struct server *s, const struct keeper_request *q,
@@ -317,11 +276,9 @@ static const handler HANDLERS[KEEPER_KINDS] = {
     [KEEPER_EXE] = serve_link,
     [KEEPER_CWD] = serve_link,
     [KEEPER_FD] = serve_link,
-
     [KEEPER_ARGV] = serve_file,
     [KEEPER_CGROUP] = serve_file,
     [KEEPER_BLOCKED] = serve_blocked,
-    [KEEPER_FDS] = serve_fds,
     [KEEPER_PART_OPEN] = serve_part_open,
     [KEEPER_PART_REMOVE] = serve_part_remove,
     [KEEPER_MAP_LOOKUP] = serve_lookup,
@@ -778,45 +735,6 @@ size_t keeper_text(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32
     memcpy(buf, k->answer.text, n);
     pthread_mutex_unlock(&k->lock);
     buf[n] = 0;
-    return n;
-}
-
-/* Hand out what one answer holds; returns how many, and the number after the last in *next. */
-static size_t hand_out(const struct keeper_answer *a, uint32_t *next, keeper_take_fd take,
-                       void *ctx)
-{
-    struct keeper_fd f;
-    size_t n = 0;
-
-    for (uint32_t at = 0; a->text_bytes - at >= sizeof(f); n++) {
-        memcpy(&f, a->text + at, sizeof(f));
-        at += (uint32_t)sizeof(f);
-        if (f.target_bytes > a->text_bytes - at)
-            break;
-        take(ctx, f.fd, (const char *)a->text + at, f.target_bytes);
-        at += f.target_bytes;
-        *next = f.fd + 1;
-    }
-    return n;
-}
-
-size_t keeper_fds(struct keeper *k, uint32_t pid, keeper_take_fd take, void *ctx)
-{
-    struct keeper_answer *a = malloc(sizeof(*a));
-    size_t n = 0, more = 1;
-    uint32_t next = 0;
-    int fd;
-
-    while (a && more) {
-        pthread_mutex_lock(&k->lock);
-        const int e = request(k, KEEPER_FDS, pid, next, NULL, 0, &fd);
-        if (!e)
-            memcpy(a, &k->answer, KEEPER_ANSWER_FIXED + k->answer.text_bytes);
-        pthread_mutex_unlock(&k->lock);
-        more = e ? 0 : hand_out(a, &next, take, ctx);
-        n += more;
-    }
-    free(a);
     return n;
 }
 

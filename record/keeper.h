@@ -35,15 +35,14 @@
 #define KEEPER_NAME_MAX 255u
 
 enum keeper_kind {
-    KEEPER_LIST = 1,  /* number = which iterator: a fresh reading of it, a descriptor */
-    KEEPER_EXE,       /* pid: its executable */
-    KEEPER_CWD,       /* pid: its working directory */
-    KEEPER_FD,        /* pid, number = a descriptor: what it is */
-    KEEPER_ARGV,      /* pid: its arguments, NULs between */
-    KEEPER_CGROUP,    /* pid: the text of /proc/PID/cgroup */
-    KEEPER_BLOCKED,   /* pid, number = tid: the text of /proc/PID/task/TID/syscall */
-    KEEPER_FDS,       /* pid, number = first descriptor: struct keeper_fd and text, repeated */
-    KEEPER_PART_OPEN, /* text = a name: a new file in the output's folder */
+    KEEPER_LIST = 1,    /* number = which iterator: a fresh reading of it, a descriptor */
+    KEEPER_EXE,         /* pid: its executable */
+    KEEPER_CWD,         /* pid: its working directory */
+    KEEPER_FD,          /* pid, number = a descriptor: what it is */
+    KEEPER_ARGV,        /* pid: its arguments, NULs between */
+    KEEPER_CGROUP,      /* pid: the text of /proc/PID/cgroup */
+    KEEPER_BLOCKED,     /* pid, number = tid: the text of /proc/PID/task/TID/syscall */
+    KEEPER_PART_OPEN,   /* text = a name: a new file in the output's folder */
     KEEPER_PART_REMOVE, /* text = a name: a capture of ours there is removed */
     KEEPER_MAP_LOOKUP,  /* number = a map's descriptor, text = key: the value */
     KEEPER_MAP_UPDATE,  /* number = a map's descriptor, text = key, value */
@@ -70,12 +69,6 @@ _Static_assert(sizeof(struct keeper_request) == KEEPER_REQUEST_FIXED + KEEPER_AS
                "request");
 _Static_assert(sizeof(struct keeper_answer) == KEEPER_ANSWER_FIXED + KEEPER_TEXT_MAX + 4,
                "answer");
-
-/* One open file of a process in the answer to KEEPER_FDS; its target's bytes follow. */
-struct keeper_fd {
-    uint32_t fd;
-    uint32_t target_bytes;
-};
 
 struct keeper_opts {
     int lists[KEEPER_LISTS_MAX]; /* links of iterators, told by their place */
@@ -115,12 +108,6 @@ int keeper_list(struct keeper *k, uint32_t which);
  * unreadable. */
 size_t keeper_text(struct keeper *k, enum keeper_kind kind, uint32_t pid, uint32_t number,
                    char *buf, size_t cap);
-/*
- * Each open file of a process, in the order of /proc/PID/fd, to take().
- * returns  how many; 0 when the process is gone or closed to us
- */
-typedef void (*keeper_take_fd)(void *ctx, uint32_t fd, const char *target, size_t bytes);
-size_t keeper_fds(struct keeper *k, uint32_t pid, keeper_take_fd take, void *ctx);
 /* A new file beside the first one, 0600, its owner's; -1 and errno (EEXIST when the name is taken). */
 int keeper_part_open(struct keeper *k, const char *name);
 /* Remove a capture beside the first one whose name begins like its own; false and errno. */

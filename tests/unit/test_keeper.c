@@ -3,6 +3,7 @@
  * recorder over; what a confined recorder may call.
  */
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -91,47 +92,17 @@ static void it_tells_of_a_process_what_proc_says(void **state)
 
     assert_int_equal(keeper_text(t->k, KEEPER_EXE, me, 0, got, sizeof(got)), n);
     assert_memory_equal(got, mine, (size_t)n);
+    assert_non_null(getcwd(mine, sizeof(mine)));
+    assert_true(keeper_text(t->k, KEEPER_CWD, me, 0, got, sizeof(got)) > 0);
+    assert_string_equal(got, mine);
+    assert_true(keeper_text(t->k, KEEPER_FD, me, (uint32_t)t->fd, got, sizeof(got)) > 0);
+    assert_string_equal(got, t->first);
+    assert_int_equal(keeper_text(t->k, KEEPER_FD, me, INT32_MAX, got, sizeof(got)), 0);
     assert_true(keeper_text(t->k, KEEPER_ARGV, me, 0, got, sizeof(got)) > 0);
     assert_true(keeper_text(t->k, KEEPER_CGROUP, me, 0, got, sizeof(got)) > 0);
     assert_non_null(strchr(got, ':'));
     assert_int_equal(keeper_text(t->k, KEEPER_ARGV, me, 0, got, 5), 4);
     assert_int_equal(keeper_text(t->k, KEEPER_EXE, INT32_MAX, 0, got, sizeof(got)), 0);
-}
-
-struct seen {
-    int last, n;
-    bool has_first, rising;
-    const char *first;
-};
-
-static void take_fd(void *ctx, uint32_t fd, const char *target, size_t bytes)
-{
-    struct seen *s = ctx;
-
-    s->rising &= (int)fd > s->last;
-    s->last = (int)fd;
-    s->n++;
-    s->has_first |= strlen(s->first) == bytes && !memcmp(target, s->first, bytes);
-}
-
-static void it_lists_the_open_files_of_a_process_however_many(void **state)
-{
-    struct kept *t = *state;
-    struct seen s = {.last = -1, .rising = true, .first = t->first};
-    int many[900];
-    struct seen few = {.last = -1, .rising = true, .first = t->first};
-
-    assert_true(keeper_fds(t->k, (uint32_t)getpid(), take_fd, &few) > 0);
-    for (size_t i = 0; i < KYMO_COUNT_OF(many); i++) {
-        many[i] = open(t->first, O_RDONLY);
-        assert_true(many[i] >= 0);
-    }
-    const size_t n = keeper_fds(t->k, (uint32_t)getpid(), take_fd, &s);
-    for (size_t i = 0; i < KYMO_COUNT_OF(many); i++)
-        close(many[i]);
-    assert_int_equal(n, s.n);
-    assert_int_equal(s.n, few.n + (int)KYMO_COUNT_OF(many));
-    assert_true(s.rising && s.has_first);
 }
 
 static void a_part_is_new_private_and_beside_the_first(void **state)
@@ -256,8 +227,8 @@ static void numbers_of_processes_and_maps_are_held_against_what_there_is(void **
 {
     struct kept *t = *state;
     static const uint32_t pids[] = {0, 1u << 31, UINT32_MAX};
-    static const uint32_t kinds[] = {KEEPER_EXE, KEEPER_ARGV, KEEPER_CGROUP, KEEPER_BLOCKED,
-                                     KEEPER_FDS};
+    static const uint32_t kinds[] = {KEEPER_EXE,  KEEPER_CWD,    KEEPER_FD,
+                                     KEEPER_ARGV, KEEPER_CGROUP, KEEPER_BLOCKED};
 
     for (size_t i = 0; i < KYMO_COUNT_OF(pids); i++)
         for (size_t k = 0; k < KYMO_COUNT_OF(kinds); k++) {
@@ -286,12 +257,32 @@ static void names_of_containers_are_plain(void **state)
     assert_int_equal(ask_name(t, KEEPER_CONTAINER, "a\0b", 3), EINVAL);
 }
 
+/* How many descriptors a process has open; -1 where we may not look. */
+static int count_fds(pid_t pid)
+{
+    char path[64];
+    int n = 0;
+    const struct dirent *e;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    DIR *d = opendir(path);
+    if (!d)
+        return -1;
+    while ((e = readdir(d)))
+        n += *e->d_name != '.';
+    closedir(d);
+    return n;
+}
+
 static void descriptors_sent_to_it_are_not_taken(void **state)
 {
     struct kept *t = *state;
-    struct seen before = {.last = -1, .first = ""}, after = {.last = -1, .first = ""};
+    char text[16];
+    const int before = count_fds(keeper_pid(t->k));
 
-    keeper_fds(t->k, (uint32_t)keeper_pid(t->k), take_fd, &before);
+    if (before < 0)
+        skip();
+    assert_true(before >= 4); /* 0, 1, 2 and the socket */
     struct keeper_request q = {.kind = KEEPER_EXE, .pid = 1};
     struct iovec part = {&q, KEEPER_REQUEST_FIXED};
     char control[CMSG_SPACE(sizeof(int))] = {0};
@@ -305,8 +296,9 @@ static void descriptors_sent_to_it_are_not_taken(void **state)
     c->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(c), &t->fd, sizeof(int));
     assert_true(sendmsg(keeper_socket(t->k), &m, 0) > 0);
-    keeper_fds(t->k, (uint32_t)keeper_pid(t->k), take_fd, &after);
-    assert_int_equal(before.n, after.n);
+    /* Served in turn: with this answer the packet before it is done with. */
+    assert_true(keeper_text(t->k, KEEPER_EXE, (uint32_t)getpid(), 0, text, sizeof(text)) > 0);
+    assert_int_equal(count_fds(keeper_pid(t->k)), before);
 }
 
 static void it_holds_what_it_serves_with_and_nothing_else(void **state)
@@ -583,7 +575,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_KEEPER(it_tells_of_a_process_what_proc_says),
-        WITH_KEEPER(it_lists_the_open_files_of_a_process_however_many),
         WITH_KEEPER(a_part_is_new_private_and_beside_the_first),
         WITH_KEEPER(a_part_does_not_follow_a_link),
         WITH_KEEPER(names_that_lead_elsewhere_are_refused),
