@@ -15,9 +15,9 @@
  * keeper is gone or keeps missing its time, the recorder goes on: what it would have been told is
  * unknown from then on, and keeper_lost() says so.
  *
- * To add a request: a kind below, a row in keeper.c's HANDLERS with a function that checks every
- * field it uses, a client function here; then a hostile twin in tests/unit/test_keeper.c. A call
- * that it needs goes into power.c's FOR_KEEPER, a capability into keeper.c's CAPS.
+ * To add a request: a kind below, a row in keeper_serve.c's HANDLERS with a function that checks
+ * every field it uses, a client function here; then a hostile twin in tests/unit/test_keeper.c. A
+ * call that it needs goes into power.c's FOR_KEEPER, a capability into keeper_serve.c's CAPS.
  */
 #ifndef KYMO_RECORD_KEEPER_H
 #define KYMO_RECORD_KEEPER_H
