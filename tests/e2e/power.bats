@@ -301,7 +301,7 @@ stop() { kill -INT "${1-$recorder}"; wait "${1-$recorder}"; }
     kymo doctor --for process,full >some
     grep -q '^the smallest privilege for process,full: CAP_BPF CAP_PERFMON$' some
     ! grep -q '^ok *marks' some
-    kymo doctor --for full,fds --json |
+    kymo doctor --for full,others --json |
         jq -e '.[-1].capabilities == ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]' >/dev/null
     kymo doctor --json | jq -e 'map(select(.source)) | length == 10 and all(.kernel and (.capabilities | type == "array"))' >/dev/null
     run -2 kymo doctor --for full,nonsense
