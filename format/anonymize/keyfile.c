@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
 
 #include "format/base/file.h"
 
 #define DIGITS (2 * KYMO_SIPHASH_KEY_BYTES)
-#define RANDOM "/dev/urandom"
 
 kymo_status kymo_keyfile_path(char out[KYMO_KEYFILE_PATH_MAX], struct kymo_err *err)
 {
@@ -29,22 +31,11 @@ kymo_status kymo_keyfile_path(char out[KYMO_KEYFILE_PATH_MAX], struct kymo_err *
     return KYMO_OK;
 }
 
+/* From the kernel and not from a device: an empty container has none. */
 static kymo_status draw_key(uint8_t key[KYMO_SIPHASH_KEY_BYTES], struct kymo_err *err)
 {
-    const int fd = open(RANDOM, O_RDONLY | O_CLOEXEC);
-    size_t n = 0;
-    while (fd >= 0 && n < KYMO_SIPHASH_KEY_BYTES) {
-        const ssize_t got = read(fd, key + n, KYMO_SIPHASH_KEY_BYTES - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        n += (size_t)got;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (n < KYMO_SIPHASH_KEY_BYTES)
-        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "no random bytes from " RANDOM);
+    if (getentropy(key, KYMO_SIPHASH_KEY_BYTES))
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "no random bytes: %s", strerror(errno));
     return KYMO_OK;
 }
 
