@@ -202,6 +202,24 @@ static __noinline u32 announce(struct kymo_slot *s, u32 cpu)
     return to ? choice : 0;
 }
 
+/*
+ * A path, with its NUL; its length, or less than 1. By way of the stack: where a copy from user space may go is
+ * checked, and for the ring, which lies in mapped pages, that check takes longer than the path.
+ */
+#define SHORT_PATH 96
+static __always_inline long put_path(char *to, const void *from)
+{
+    char path[SHORT_PATH];
+    long n = bpf_probe_read_user_str(path, sizeof(path), from);
+
+    if (n <= 0)
+        return n;
+    if (n >= SHORT_PATH)
+        return bpf_probe_read_user_str(to, KYMO_STR_MAX, from);
+    bpf_probe_read_kernel(to, n, path);
+    return n;
+}
+
 /* Append the strings that the call's arguments point at; returns the record's length. */
 static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
 {
@@ -234,8 +252,7 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
         return at + ((want + 7) & ~7u);
     }
     if (path && arg[(path - 1) & 7]) {
-        long n =
-            bpf_probe_read_user_str(base + at, KYMO_STR_MAX, (const void *)arg[(path - 1) & 7]);
+        long n = put_path(base + at, (const void *)arg[(path - 1) & 7]);
         if (n > 0 && n <= KYMO_STR_MAX) {
             e->path_bytes = n - 1;
             at += ((u32)n + 7) & ~7u;
@@ -244,8 +261,7 @@ static __noinline u32 put_strings(struct kymo_event_call *e, u32 info)
         }
     }
     if (path2 && arg[(path2 - 1) & 7] && at <= KYMO_EVENT_CALL_FIXED + 48 + KYMO_STR_MAX) {
-        long n = bpf_probe_read_user_str(base + at, KYMO_STR_MAX,
-                                         (const void *)arg[(path2 - 1) & 7]);
+        long n = put_path(base + at, (const void *)arg[(path2 - 1) & 7]);
         if (n > 0 && n <= KYMO_STR_MAX) {
             e->path2_bytes = n - 1;
             at += ((u32)n + 7) & ~7u;
@@ -448,6 +464,35 @@ static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
     exit_any(regs, cpu, ret, true, (u32)regs->CALL_NUMBER, t->COMPAT_WORD & COMPAT_MASK);
 }
 
+#define INFO_ODD (KYMO_INFO_FORKS | KYMO_INFO_EXECS | KYMO_INFO_CREDS)
+
+/* The exit of a call that is but counted, native and of no odd kind, of a known task; false: it is another. */
+static __always_inline bool counted(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
+                                    long ret)
+{
+    struct task_struct *t = bpf_get_current_task_btf();
+    struct call call = {
+        .ret = ret, .dur_ns = KYMO_DUR_UNKNOWN, .tid = t->pid, .nr = (u32)regs->CALL_NUMBER};
+    struct kymo_slot *s = slot_of(call.tid);
+    u32 choice;
+
+    if (!s || call.nr >= KYMO_CALLS_MAX || (t->COMPAT_WORD & COMPAT_MASK))
+        return false;
+    call.info = call_info[0][within_table(call.nr)];
+    choice = s->choice & ~(u32)KYMO_SLOT_MEMBER;
+    if ((call.info & (INFO_ODD | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED ||
+        (choice != (c->generation | KYMO_SLOT_COUNTED) &&
+         (choice != (c->generation | KYMO_SLOT_FULL) || c->ceiling != KYMO_LEVEL_COUNTS)))
+        return false;
+    c->seen++;
+    if (s->entered_ns) {
+        call.dur_ns = bpf_ktime_get_ns() - s->entered_ns;
+        s->entered_ns = 0;
+    }
+    count(c, cpu, s->entity, false, &call);
+    return true;
+}
+
 /*
  * Calls of tasks that are known and recorded in full, native, entered on this CPU and last of all there, and of
  * no odd kind, are plain. Nearly all are, so their way is short. That the registers lie where those of the
@@ -457,7 +502,6 @@ static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-    const u32 odd = KYMO_INFO_FORKS | KYMO_INFO_EXECS | KYMO_INFO_CREDS;
     const u32 cpu = bpf_get_smp_processor_id();
     struct kymo_ring_ctl *c = ring_of(cpu);
     struct call call = {.ret = ret, .nr = (u32)regs->CALL_NUMBER};
@@ -473,7 +517,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
         goto otherwise;
     entered = s->entered_ns;
     call.info = call_info[0][within_table(call.nr)];
-    if ((call.info & (odd | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED || !entered ||
+    if ((call.info & (INFO_ODD | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED || !entered ||
         (s->choice & ~(u32)KYMO_SLOT_MEMBER) != (c->generation | KYMO_SLOT_FULL))
         goto otherwise;
     c->seen++;
@@ -483,7 +527,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
     record(regs, c, cpu, true, now, &call);
     return 0;
 otherwise:
-    exit_otherwise(regs, cpu, ret);
+    if (!c || (c->ceiling != KYMO_LEVEL_COUNTS && !whom.counts) || !counted(regs, c, cpu, ret))
+        exit_otherwise(regs, cpu, ret);
     return 0;
 }
 

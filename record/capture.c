@@ -26,7 +26,10 @@
 /* How long to sleep between polls: so that a ring is about a tenth full, within bounds. Nothing wakes
  * us: a wake-up per record would cost the recorded host more than the record itself. */
 #define SLEEP_NS_MIN 1000000u
-#define SLEEP_NS_MAX 40000000u
+/* Nothing fills a ring faster than this: calls that do nothing, one behind the other, 64 bytes each. */
+#define RING_BYTES_PER_NS 0.16
+#define SLEEP_NS_AWAITING 20000000u /* something that is to start: its first calls are wanted */
+#define SEAL_AFTER_NS 1000000u      /* a second is sealed so soon after it is over */
 #define FILL_WANTED 0.1
 #define PROGRESS_EVERY_NS 500000000u
 #define COUNTS_EVERY_NS 100000000u
@@ -534,14 +537,23 @@ static void say_gaps(struct capture *c)
     say_count(c, "cgroups_unnamed", d.unnamed_cgroups);
 }
 
+/* The longest sleep after which a ring that was empty still has room. */
+static double sleep_ns_max(const struct capture *c)
+{
+    const double ns = (double)session_ring_bytes(c->session) / RING_BYTES_PER_NS;
+
+    return follow_anything(&c->o->follow) && ns > SLEEP_NS_AWAITING ? SLEEP_NS_AWAITING : ns;
+}
+
 static void adapt_sleep(struct capture *c, double fill)
 {
+    const double most = sleep_ns_max(c);
     const double factor = fill > 0 ? FILL_WANTED / fill : 2;
     const double next = (double)c->sleep_ns * (factor < 0.25 ? 0.25 : factor > 2 ? 2 : factor);
 
-    c->sleep_ns = next < SLEEP_NS_MIN   ? SLEEP_NS_MIN
-                  : next > SLEEP_NS_MAX ? SLEEP_NS_MAX
-                                        : (uint64_t)next;
+    c->sleep_ns = next < SLEEP_NS_MIN ? SLEEP_NS_MIN
+                  : next > most       ? (uint64_t)most
+                                      : (uint64_t)next;
 }
 
 static kymo_status turn(struct capture *c, struct kymo_err *err)
@@ -576,7 +588,9 @@ static kymo_status run(struct capture *c, struct kymo_err *err)
     while (!c->ending) {
         nfds_t n = c->control ? control_pollfds(c->control, fds) : 0;
         fds[n++] = (struct pollfd){.fd = c->signals, .events = POLLIN};
-        const struct timespec wait = {.tv_nsec = (long)c->sleep_ns};
+        const uint64_t to_seal = NS_PER_S - host_mono_ns() % NS_PER_S + SEAL_AFTER_NS;
+        const struct timespec wait = {
+            .tv_nsec = (long)(c->sleep_ns < to_seal ? c->sleep_ns : to_seal)};
         if (ppoll(fds, n, &wait, NULL) > 0) {
             serve_signals(c);
             if (c->control)

@@ -262,7 +262,7 @@ no_capabilities() {
 
 {
     echo "# $(uname -r) $(uname -v), $(nproc) CPUs"
-    echo "1..17"
+    echo "1..18"
 } >&3
 t "doctor finds that this host can be recorded" doctor
 t "every call of a command is recorded, with its arguments, result and duration" all_calls
