@@ -179,7 +179,7 @@ struct texts {
  * those of this chunk that were found to be harmless are known by their hash, whose seed nobody knows, so that
  * nobody can make two that share one.
  */
-static uint32_t *known_text(struct callrows *c, const char *raw, size_t n, uint64_t kind)
+static struct known *known_text(struct callrows *c, const char *raw, size_t n, uint64_t kind)
 {
     const uint64_t hash = XXH3_64bits_withSeed(raw, n, c->seed + kind);
     struct known *k = &c->known_text[hash & (KNOWN_TEXTS - 1)];
@@ -189,20 +189,20 @@ static uint32_t *known_text(struct callrows *c, const char *raw, size_t n, uint6
         k->chunk = c->chunk;
         k->id = 0;
     }
-    return &k->id;
+    return k;
 }
 
 static uint32_t intern_path(struct callrows *c, struct kymo_rows *r, const char *s, size_t n)
 {
     if (!n)
         return 0;
-    uint32_t *known = known_text(c, s, n, 0);
-    if (*known)
-        return *known;
+    struct known *known = known_text(c, s, n, 0);
+    if (known->id)
+        return known->id;
     const struct kymo_scrubbed safe = redact_path(c->redact, s, n, KYMO_STR_MAX - 1);
     const uint32_t id = kymo_rows_intern(r, safe.s, safe.n);
     if (safe.s == s) /* what was hidden is counted each time */
-        *known = id;
+        known->id = id;
     return id;
 }
 
@@ -210,15 +210,15 @@ static uint32_t intern_addr(struct callrows *c, struct kymo_rows *r, const uint8
                             size_t n)
 {
     char text[ADDR_TEXT_MAX];
-    uint32_t *known = known_text(c, (const char *)raw, n, 1);
+    struct known *known = known_text(c, (const char *)raw, n, 1);
 
-    if (*known)
-        return *known;
+    if (known->id)
+        return known->id;
     const size_t bytes = addr_text(raw, n, text);
     const struct kymo_scrubbed safe = redact_addr(c->redact, text, bytes);
     const uint32_t id = kymo_rows_intern(r, safe.s, safe.n);
     if (safe.s == text)
-        *known = id;
+        known->id = id;
     return id;
 }
 

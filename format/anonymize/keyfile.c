@@ -8,11 +8,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#if defined(__APPLE__)
-#include <sys/random.h>
-#endif
 
 #include "format/base/file.h"
+
+#if defined(__APPLE__) /* where unistd.h does not declare it */
+int getentropy(void *buffer, size_t n);
+#endif
 
 #define DIGITS (2 * KYMO_SIPHASH_KEY_BYTES)
 
