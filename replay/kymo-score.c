@@ -16,7 +16,6 @@
 
 #define TOOL "kymo-score"
 #define FAIL_ON "bad>5%,unknown>20%"
-#define ALPHA 0.01
 
 struct opts {
     const char *model, *fail_on, *verdict;
@@ -469,7 +468,7 @@ static kymo_status run(struct job *j, const char **at, struct kymo_err *err)
 
 int main(int argc, char **argv)
 {
-    struct opts o = {.fail_on = FAIL_ON, .alpha = ALPHA};
+    struct opts o = {.fail_on = FAIL_ON, .alpha = KYMO_ALPHA};
     const int usage = parse_args(argc, argv, &o);
     if (usage != KYMO_CLI_GO_ON)
         return usage;

@@ -124,6 +124,12 @@ KYMO_MUST_USE kymo_status kymo_feature_open(struct kymo_feature_run **out,
 KYMO_MUST_USE kymo_status kymo_feature_chunk(struct kymo_feature_run *r,
                                              const struct kymo_batch *b, uint32_t flags,
                                              uint64_t body_xxh3, struct kymo_err *err);
+/* The same promise without a chunk, for whoever sees rows before they are one: nothing older than ts_ns
+ * follows. errors ECORRUPT: time leaps */
+KYMO_MUST_USE kymo_status kymo_feature_seal(struct kymo_feature_run *r, uint64_t ts_ns,
+                                            struct kymo_err *err);
+/* Bound the accumulators of windows in flight; 2 GiB by itself. */
+void kymo_feature_bound(struct kymo_feature_run *r, size_t bytes);
 /* The end of the capture: closes all windows. The last one is left out when less than nine tenths
  * of it are there, unless it is the only one. spans out, arena, n_spans of them. */
 KYMO_MUST_USE kymo_status kymo_feature_finish(struct kymo_feature_run *r,

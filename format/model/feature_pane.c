@@ -10,9 +10,8 @@
 #include "format/model/feature_run.h"
 
 /* Bounds of what a capture can make us hold. */
-#define ACC_BYTES_MAX ((size_t)2 << 30) /* all accumulators in flight */
-#define GAP_PANES_MAX 1000000u          /* a leap in time past this is damage, not idleness */
-#define PANES_MAX 1000000u              /* open at once, in a capture without seals */
+#define GAP_PANES_MAX 1000000u /* a leap in time past this is damage, not idleness */
+#define PANES_MAX 1000000u     /* open at once, in a capture without seals */
 #define ENTITY_NAME_MAX 384u
 
 kymo_status kymo_feature_no_memory(struct kymo_err *err)
@@ -137,11 +136,11 @@ static uint32_t *find_slot(struct pane *p, uint64_t key)
 static kymo_status add_entity(struct kymo_feature_run *r, struct pane *p, uint64_t key,
                               const char *name, uint32_t *index, struct kymo_err *err)
 {
-    if (r->in_flight_bytes + r->acc_bytes > ACC_BYTES_MAX)
+    if (r->in_flight_bytes + r->acc_bytes > r->bytes_max)
         return KYMO_FAIL(
             err, KYMO_ELIMIT, KYMO_NOWHERE,
             "windows in flight pass %zu MiB; use a coarser --by, or a capture with seals",
-            ACC_BYTES_MAX >> 20);
+            r->bytes_max >> 20);
     size_t cap = p->cap;
     if (!kymo_feature_room((void **)&p->entity, &cap, p->n, sizeof(*p->entity)))
         return kymo_feature_no_memory(err);

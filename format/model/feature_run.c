@@ -33,6 +33,7 @@ kymo_status kymo_feature_open(struct kymo_feature_run **out,
     r->arena = arena;
     r->fn = fn;
     r->ctx = ctx;
+    r->bytes_max = KYMO_FEATURE_BYTES_MAX;
     r->step_ns = spec->step_ns;
     r->window_panes = (uint32_t)(spec->window_ns / spec->step_ns);
     for (size_t g = 0; kymo_feature_group_at(g); g++) {
@@ -448,6 +449,14 @@ static kymo_status check_columns(const struct table *t, const struct kymo_batch 
                : KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "table '%s' has no times", t->name);
 }
 
+static kymo_status seal(struct kymo_feature_run *r, uint64_t ts_ns, uint64_t at_bytes,
+                        struct kymo_err *err)
+{
+    KYMO_TRY(kymo_pane_close_until(r, ts_ns, at_bytes, err));
+    r->seal_ns = ts_ns;
+    return KYMO_OK;
+}
+
 kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_batch *b,
                                uint32_t flags, uint64_t body_xxh3, struct kymo_err *err)
 {
@@ -468,11 +477,17 @@ kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_bat
     KYMO_TRY(t->take(r, b, err));
     if (t->sets_origin && b->ts_max_ns > r->end_ns)
         r->end_ns = b->ts_max_ns;
-    if (!(flags & KYMO_CHUNK_SEAL))
-        return KYMO_OK;
-    KYMO_TRY(kymo_pane_close_until(r, b->ts_max_ns, b->at_bytes, err));
-    r->seal_ns = b->ts_max_ns;
-    return KYMO_OK;
+    return flags & KYMO_CHUNK_SEAL ? seal(r, b->ts_max_ns, b->at_bytes, err) : KYMO_OK;
+}
+
+kymo_status kymo_feature_seal(struct kymo_feature_run *r, uint64_t ts_ns, struct kymo_err *err)
+{
+    return r->has_origin ? seal(r, ts_ns, KYMO_NOWHERE, err) : KYMO_OK;
+}
+
+void kymo_feature_bound(struct kymo_feature_run *r, size_t bytes)
+{
+    r->bytes_max = bytes;
 }
 
 kymo_status kymo_feature_finish(struct kymo_feature_run *r, struct kymo_capture_facts *facts,

@@ -17,6 +17,9 @@ struct entity {
     uint8_t *acc; /* owned, acc_bytes of the run */
 };
 
+/* What a capture can make us hold, where nobody bounds it otherwise. */
+#define KYMO_FEATURE_BYTES_MAX ((size_t)2 << 30)
+
 /* The entities of one step of time. */
 struct pane {
     struct entity *entity; /* [n] in order of appearance */
@@ -58,7 +61,7 @@ struct kymo_feature_run {
     struct pane *pane; /* ring of panes first..first+n-1 */
     uint32_t pane_cap, pane_n;
     uint64_t pane_first;
-    size_t in_flight_bytes;
+    size_t in_flight_bytes, bytes_max; /* of all accumulators */
 
     struct kymo_thread_state *thread; /* open addressing by key */
     uint32_t thread_slots, thread_n;

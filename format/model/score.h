@@ -38,6 +38,9 @@ struct kymo_score {
 
 struct kymo_scorer; /* owned */
 
+/* The alpha of who gives none. */
+#define KYMO_ALPHA 0.01
+
 /*
  * Prepare to score with a model (borrowed).
  *
