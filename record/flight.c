@@ -462,6 +462,7 @@ kymo_status flight_open(struct flight **out, const struct flight_opts *o, struct
     f->o = *o;
     if (f->o.triggers.disk < 0)
         f->o.triggers.disk = rotate_folder(files);
+    f->o.triggers.say = o->say;
     f->w = w;
     f->files = files;
     f->kept = kept;

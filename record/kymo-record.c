@@ -175,6 +175,7 @@ static struct flight_opts flight_of(const struct options *o)
         .triggers = {.text = o->triggers.v,
                      .n = o->triggers.n,
                      .disk = -1,
+                     .counts_only = o->whom.counts && !o->whom.full.n,
                      .start_ns = host_mono_ns()},
         .say = o->quiet ? NULL : warn,
     };

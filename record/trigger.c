@@ -13,6 +13,7 @@
 #include "format/base/size.h"
 #include "format/trace/filter.h"
 #include "record/host.h"
+#include "record/judge.h"
 
 #define NS_PER_S 1000000000u
 #define HOLD_S_MAX 3600u
@@ -20,7 +21,7 @@
 /* A rate over less than this says nothing: the second goes on. */
 #define SPAN_NS_MIN 100000000u
 
-enum kind { KIND_ROW, KIND_RATE, KIND_SHARE, KIND_PSI, KIND_DISK };
+enum kind { KIND_ROW, KIND_RATE, KIND_SHARE, KIND_PSI, KIND_DISK, KIND_SCORE };
 enum compare { MORE, MORE_OR_EQUAL, LESS, LESS_OR_EQUAL };
 
 struct trigger {
@@ -33,6 +34,7 @@ struct trigger {
     uint64_t hold_s;
     int psi;       /* index of the file that is open */
     bool psi_full; /* its line */
+    struct judge *judge;
     /* since the last second */
     uint64_t n_what, n_of;
     bool has_fired;
@@ -44,7 +46,7 @@ struct triggers {
     size_t n;
     int psi[3]; /* cpu, memory, io; -1: not asked for */
     int disk;
-    uint64_t start_ns, last_ns;
+    uint64_t last_ns;
 };
 
 static const char *const pressures[] = {"cpu", "memory", "io"};
@@ -245,9 +247,49 @@ static kymo_status parse_psi(struct parser *p, struct trigger *t, struct kymo_er
     return parse_limit(p, t, err);
 }
 
-static kymo_status parse(struct trigger *t, uint64_t start_ns, struct kymo_err *err)
+/* A word, or anything between quotes; empty: there is none, or its end is missing. */
+static void take_word(struct parser *p, char word[TRIGGER_BYTES_MAX])
+{
+    skip_space(p);
+    const bool is_quoted = *p->at == '"' || *p->at == '\'';
+    const char quote[] = {*p->at, 0}, *from = p->at + is_quoted;
+    const size_t n = strcspn(from, is_quoted ? quote : " \t\n\v\f\r");
+
+    word[0] = 0;
+    if (is_quoted && !from[n])
+        return;
+    memcpy(word, from, n);
+    word[n] = 0;
+    p->at = from + n + is_quoted;
+}
+
+/* MODEL [RULES] */
+static kymo_status parse_score(struct parser *p, struct trigger *t,
+                               const struct triggers_opts *o, struct kymo_err *err)
+{
+    char model[TRIGGER_BYTES_MAX], rules[TRIGGER_BYTES_MAX];
+
+    take_word(p, model);
+    if (!*model)
+        return mistake(p, "the name of a model's file is expected", err);
+    take_word(p, rules);
+    skip_space(p);
+    if (*p->at)
+        return mistake(p, "rules without blanks are expected, as in bad>5%,unknown>20%", err);
+    if (o->counts_only)
+        return KYMO_FAIL(
+            err, KYMO_EUSAGE, KYMO_NOWHERE,
+            "trigger: score: a model judges calls one by one, which --level counts "
+            "does not record; add --full EXPR, or leave one of them out");
+    const struct judge_opts judge = {
+        .model = model, .rules = *rules ? rules : NULL, .say = o->say};
+    return judge_open(&t->judge, &judge, err);
+}
+
+static kymo_status parse(struct trigger *t, const struct triggers_opts *o, struct kymo_err *err)
 {
     struct parser p = {t->text, t->text};
+    const uint64_t start_ns = o->start_ns;
 
     t->hold_s = 1;
     if (take(&p, "rate(")) {
@@ -266,9 +308,10 @@ static kymo_status parse(struct trigger *t, uint64_t start_ns, struct kymo_err *
         t->kind = KIND_DISK;
         return parse_limit(&p, t, err);
     }
-    if (take(&p, "score:"))
-        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
-                         "trigger: this recorder does not score while it records");
+    if (take(&p, "score:")) {
+        t->kind = KIND_SCORE;
+        return parse_score(&p, t, o, err);
+    }
     t->kind = KIND_ROW;
     return parse_rows(&p, t, p.at + strlen(p.at), start_ns, err);
 }
@@ -370,6 +413,9 @@ size_t triggers_look(struct triggers *t, const struct kymo_batch *rows, struct t
     size_t n = 0;
 
     *status = KYMO_OK;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->one[i].judge)
+            judge_look(t->one[i].judge, rows);
     if (!b.n_rows || !with_zones(t, &b, zone))
         return 0;
     for (size_t i = 0; i < t->n && !*status; i++)
@@ -449,6 +495,12 @@ size_t triggers_second(struct triggers *t, uint64_t ts_ns, struct trigger_hit *h
         struct trigger *one = &t->one[i];
         double v;
         one->has_fired = false;
+        if (one->kind == KIND_SCORE) {
+            const char *why = judge_second(one->judge, ts_ns);
+            if (why)
+                hit[n++] = (struct trigger_hit){.ts_ns = ts_ns, .text = why};
+            continue;
+        }
         /* The first second began before we looked: its rates would be too low. */
         if (one->kind != KIND_ROW && !is_first) {
             const bool is_held =
@@ -481,7 +533,7 @@ static kymo_status open_pressure(struct triggers *t, const struct trigger *one,
     return KYMO_OK;
 }
 
-static kymo_status open_one(struct triggers *t, const char *text, const char *folder,
+static kymo_status open_one(struct triggers *t, const char *text, const struct triggers_opts *o,
                             struct kymo_err *err)
 {
     struct trigger *one = &t->one[t->n];
@@ -495,8 +547,8 @@ static kymo_status open_one(struct triggers *t, const char *text, const char *fo
     if (!one->text)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     t->n++;
-    KYMO_TRY(parse(one, t->start_ns, err));
-    return open_pressure(t, one, folder, err);
+    KYMO_TRY(parse(one, o, err));
+    return open_pressure(t, one, o->pressure, err);
 }
 
 kymo_status triggers_open(struct triggers **out, const struct triggers_opts *o,
@@ -509,11 +561,10 @@ kymo_status triggers_open(struct triggers **out, const struct triggers_opts *o,
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     t->psi[0] = t->psi[1] = t->psi[2] = -1;
     t->disk = o->disk;
-    t->start_ns = o->start_ns;
     if (o->n > TRIGGER_MAX)
         s = KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "at most %u triggers", TRIGGER_MAX);
     for (size_t i = 0; i < o->n && !s; i++)
-        s = open_one(t, o->text[i], o->pressure, err);
+        s = open_one(t, o->text[i], o, err);
     if (s) {
         triggers_close(t);
         return s;
@@ -529,6 +580,7 @@ void triggers_close(struct triggers *t)
     for (size_t i = 0; i < t->n; i++) {
         kymo_filter_close(t->one[i].what);
         kymo_filter_close(t->one[i].of);
+        judge_close(t->one[i].judge);
         free((char *)t->one[i].text);
     }
     for (size_t i = 0; i < KYMO_COUNT_OF(t->psi); i++)

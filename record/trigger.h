@@ -6,9 +6,10 @@
  *     share(TABLE: FILTER [of FILTER]) OP N    of the rows          share(syscall: errno of syscall == read) > 5%
  *     psi.cpu|memory|io.some|full OP PERCENT   pressure, avg10      psi.io.full > 20
  *     disk.free OP SHARE                       of the output's disk disk.free < 5%
+ *     score: MODEL [RULES]                     a model's verdicts   score: prod.model.json bad>5%
  *
- * OP is > >= < <=. All but the first are looked at each second, and may end in "for TIME": held so long.
- * A share needs SHARE_ROWS_MIN rows to be one. "score: MODEL" is kept free.
+ * OP is > >= < <=. All but the first are looked at each second, and may end in "for TIME": held so long,
+ * but the last, whose rules are over a minute (judge.h). A share needs SHARE_ROWS_MIN rows to be one.
  *
  * Rows are seen on the writer's thread before they are encoded, and whole chunks are passed over by the
  * least and the greatest value of the columns that a filter looks at.
@@ -32,19 +33,23 @@ struct triggers_opts {
     const char *pressure; /* the folder of cpu, memory, io; NULL: /proc/pressure */
     int disk;             /* a descriptor on the output's disk, borrowed; -1: unknown */
     uint64_t start_ns;    /* what `time` counts from */
+    bool counts_only;     /* no rows of calls will pass: what needs them is refused */
+    void (*say)(const char *text); /* NULL: nobody listens */
 };
 
 /* One that fired. */
 struct trigger_hit {
     uint64_t ts_ns;
-    uint64_t pid;     /* of the row; 0: none */
-    const char *text; /* as it was given; borrowed */
+    uint64_t pid; /* of the row; 0: none */
+    const char
+        *text; /* as it was given, or what a model says; borrowed until the next second */
 };
 
 /*
  * Parse and bind all.
  *
- * errors  EUSAGE, with the trigger and the place; EHOST: this kernel does not tell its pressure
+ * errors  EUSAGE, with the trigger and the place; EHOST: this kernel does not tell its pressure; as
+ *         judge_open: a model cannot judge
  */
 KYMO_MUST_USE kymo_status triggers_open(struct triggers **out, const struct triggers_opts *o,
                                         struct kymo_err *err);

@@ -223,8 +223,55 @@ account_is_whole() {
     [ "$(count 'syscall == getppid && comm == c'$me f.000002.kymo)" = 500 ]
 }
 
+# Two ways to behave, for so many seconds each.
+behave_well() { "$calls" loop "$1" >/dev/null; }
+behave_badly() { timeout "$1" sh -c 'while :; do "$0" odd; done' "$calls" 2>/dev/null || true; }
+# A model of both, by marks in two short recordings.
+learn() {
+    for how in well badly; do
+        kymo-record --no-progress -q -w "$how.kymo" --comm "c$me" & recorder=$!
+        for _ in $(seq 100); do [ -S "/run/kymo/record-$recorder.sock" ] && break; sleep 0.05; done
+        kymo mark "$how" --begin --to "$recorder"
+        "behave_$how" 4
+        kymo mark "$how" --end --to "$recorder"
+        kill -INT "$recorder"; wait "$recorder"
+    done
+    kymo featurize -q --window 500ms --step 250ms -w both.windows.kymo well.kymo badly.kymo
+    kymo kmeans -q -k 2 --marked --no-progress -w both.model.json both.windows.kymo
+    kymo label -q both.model.json --marks both.windows.kymo --good well --bad badly
+}
+
+@test "a model judges while it is recorded: good behaviour writes nothing, bad behaviour does" {
+    learn
+    fly --comm "c$me" --ring 32M --post 500ms --trigger 'score: both.model.json bad>=2'
+    behave_well 3
+    [ -z "$(ls f.* 2>/dev/null)" ]
+    behave_badly 3
+    wait_for_file f.000001.kymo
+    land
+    [ "$(marks f.000001.kymo | grep -c '"name":"score: both.model.json: [0-9]* bad within a minute, s[01] badly')" = 1 ]
+    account_is_whole f.000001.kymo
+    # what it said live, kymo score says of the file
+    kymo score -q -m both.model.json --fail-on 'bad>=2' f.000001.kymo | grep '^FAIL' # says 1 itself
+}
+
+@test "a model that cannot judge is refused before anything is recorded" {
+    refused() { # STATUS WORD OPTION...
+        run "$KYMO_BIN/kymo-record" --no-progress -q -w x.kymo --ring 4M -d 1s "${@:3}"
+        echo "$status $output"
+        [ "$status" = "$1" ] && [ "${#lines[@]}" = 1 ] && [[ $output == *"$2"* ]]
+    }
+    refused 3 'cannot open' --trigger 'score: no.such.json'
+    echo '{}' >x.json
+    refused 3 'x.json' --trigger 'score: x.json'
+    refused 2 '--level counts' --level counts --trigger 'score: x.json'
+    refused 2 'awful' --trigger 'score: x.json awful>3'
+    refused 2 'without blanks' --trigger 'score: x.json bad > 3'
+    [ -z "$(ls x.*kymo 2>/dev/null)" ]
+}
+
 @test "mistakes in a trigger are one line with the place" {
-    for bad in 'proces: code' 'process: colour == red' 'rate(syscall: ret < 0) > many' 'psi.disk.some > 1' 'score: m.json' \
+    for bad in 'proces: code' 'process: colour == red' 'rate(syscall: ret < 0) > many' 'psi.disk.some > 1' 'score:' \
         'share(syscall: ret < 0) > 2' 'syscall' 'rate(syscall: ret < 0 > 3' 'disk.free < 5% for 1d'; do
         run "$KYMO_BIN/kymo-record" --no-progress -q -w x.kymo --ring 4M --trigger "$bad" -d 1s
         echo "$bad: $status $output"
