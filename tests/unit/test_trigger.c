@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "format/model/model.h"
+#include "record/judge.h"
 #include "record/trigger.h"
 
 #define S 1000000000ull
@@ -43,8 +45,9 @@ static int teardown(void **state)
 {
     char path[128];
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof(path), "%s/%s", pressure, i ? "cpu" : "io");
+    static const char *const made[] = {"cpu", "io", "model.json"};
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", pressure, made[i]);
         unlink(path);
     }
     return rmdir(pressure);
@@ -136,7 +139,12 @@ static void what_makes_no_sense_is_refused_with_its_place(void **state)
         "psi.cpu.some > 5 for ever",
         "disk.free",
         "disk.free < 5 ",
-        "score: model.json",
+        "score:",
+        "score: 'model.json",
+        "score: no.json bad > 5%",
+        "score: no.json bad>5% for 3s",
+        "score: no.json awful>5%",
+        "score: no.json bad<5%",
         "process: ((((code)",
         "process: code for 5s",
     };
@@ -312,6 +320,214 @@ static void pressure_and_disk_are_read_each_second(void **state)
     close(fd);
 }
 
+/* ---- models ---- */
+
+static char said[512];
+static unsigned n_said;
+
+static void listen_to(const char *text)
+{
+    snprintf(said, sizeof(said), "%s", text);
+    n_said++;
+}
+
+static char model_path[64];
+
+/* Windows of a second, told apart by their errors ENOENT alone: "calm" is good at 0/s, "storm" is at 1000/s; what is
+ * farther than 600/s from both is like neither. by KYMO_BY_COUNT: a model of a matrix without windows. */
+static void write_model(enum kymo_by by, enum kymo_verdict storm)
+{
+    static struct kymo_feature_spec spec;
+    struct kymo_model m;
+    const bool has_spec = by != KYMO_BY_COUNT;
+    snprintf(model_path, sizeof(model_path), "%s/model.json", pressure);
+    assert_int_equal(kymo_feature_spec_init(&spec, S, S, has_spec ? by : KYMO_BY_HOST, NULL),
+                     KYMO_OK);
+    kymo_model_init(&m);
+    assert_int_equal(kymo_model_shape(&m, spec.d, 2, NULL), KYMO_OK);
+    memcpy(m.family, "kmeans", 7);
+    m.finished = m.has_names = 1;
+    m.spec = has_spec ? &spec : NULL;
+    for (size_t j = 0; j < spec.d; j++) {
+        const bool is_it = !strcmp(spec.column[j].name, "error.ENOENT");
+        m.column[j] = (struct kymo_model_column){
+            spec.column[j].name, spec.column[j].unit, KYMO_BEND_NONE, 0, 1, is_it};
+        m.state[1].centre[j] = is_it ? 1000 : 0;
+    }
+    for (size_t c = 0; c < 2; c++) {
+        m.state[c].spread = 100;
+        m.state[c].size = 5;
+        strcpy(m.state[c].label, c ? "storm" : "calm");
+        m.state[c].verdict = c ? storm : KYMO_GOOD;
+    }
+    m.fit = json_object();
+    m.provenance = json_object();
+    assert_int_equal(kymo_model_write(&m, model_path, 1, NULL), KYMO_OK);
+    kymo_model_release(&m);
+}
+
+static kymo_status open_score(struct triggers **t, const char *rules, bool counts_only,
+                              struct kymo_err *err)
+{
+    char text[128];
+    const char *const texts[] = {text};
+    snprintf(text, sizeof(text), "score: '%s' %s", model_path, rules);
+    const struct triggers_opts o = {
+        .text = texts, .n = 1, .disk = -1, .counts_only = counts_only, .say = listen_to};
+    n_said = 0;
+    return triggers_open(t, &o, err);
+}
+
+static struct triggers *judging(const char *rules)
+{
+    struct triggers *t;
+    struct kymo_err err = {0};
+    write_model(KYMO_BY_HOST, KYMO_BAD);
+    if (open_score(&t, rules, false, &err))
+        fail_msg("%s", err.text);
+    return t;
+}
+
+/* A second with so many errors, all in its first half, and its seal. */
+static size_t second_of_errors(struct triggers *t, uint64_t second, uint32_t errors,
+                               struct trigger_hit *hit)
+{
+    for (uint32_t i = 0; i <= errors; i++) {
+        call(second * S + i * (S / 2 / (errors + 1)), 1, i ? -2 : 1, 0);
+        if (kymo_rows_full(rows) || i == errors) {
+            assert_int_equal(look(t, hit), 0);
+            kymo_rows_clear(rows);
+        }
+    }
+    return triggers_second(t, (second + 1) * S, hit);
+}
+
+static void a_model_fires_when_the_seal_closes_a_bad_window_and_says_why(void **state)
+{
+    struct trigger_hit hit[TRIGGER_MAX];
+    struct triggers *t = judging("");
+    char text[160];
+    (void)state;
+    assert_int_equal(second_of_errors(t, 1, 10, hit), 0);
+    assert_int_equal(second_of_errors(t, 2, 900, hit), 1);
+    assert_int_equal(hit[0].ts_ns, 3 * S);
+    snprintf(text, sizeof(text),
+             "score: %s: 1 bad within a minute, s1 storm; error.ENOENT 900/s, usually 0/s",
+             model_path);
+    assert_string_equal(hit[0].text, text);
+    assert_int_equal(second_of_errors(t, 3, 10, hit), 0); /* bad before, not now */
+    assert_int_equal(second_of_errors(t, 4, 1100, hit), 1);
+    assert_int_equal(n_said, 0);
+    triggers_close(t);
+}
+
+static void rules_are_over_the_windows_of_the_last_minute(void **state)
+{
+    struct trigger_hit hit[TRIGGER_MAX];
+    struct triggers *t = judging("bad>=3");
+    (void)state;
+    assert_int_equal(second_of_errors(t, 1, 1000, hit), 0);
+    assert_int_equal(second_of_errors(t, 2, 1000, hit), 0);
+    assert_int_equal(second_of_errors(t, 3, 0, hit), 0);
+    assert_int_equal(second_of_errors(t, 4, 1000, hit), 1);
+    for (uint64_t s = 5; s < 62; s++)
+        assert_int_equal(second_of_errors(t, s, 0, hit), 0);
+    assert_int_equal(second_of_errors(t, 62, 1000, hit), 0); /* the first two are too old */
+    assert_int_equal(second_of_errors(t, 63, 1000, hit), 1);
+    triggers_close(t);
+    t = judging("bad>50%");
+    assert_int_equal(second_of_errors(t, 1, 0, hit), 0);
+    assert_int_equal(second_of_errors(t, 2, 1000, hit), 0);
+    assert_int_equal(second_of_errors(t, 3, 1000, hit), 1);
+    triggers_close(t);
+}
+
+static void lose(struct triggers *t, uint64_t ts, uint64_t dropped)
+{
+    struct trigger_hit hit[TRIGGER_MAX];
+    struct kymo_rows *loss;
+    kymo_status s;
+    assert_int_equal(kymo_rows_open(&loss, &KYMO_TABLE_LOSS, 1, NULL), KYMO_OK);
+    kymo_rows_add(loss);
+    kymo_rows_set(loss, KYMO_LOSS_TS, 0, ts);
+    kymo_rows_set_str(loss, KYMO_LOSS_SOURCE, 0, "syscall", 7);
+    kymo_rows_set(loss, KYMO_LOSS_STORED, 0, 1000);
+    kymo_rows_set(loss, KYMO_LOSS_DROPPED_QUEUE, 0, dropped);
+    const struct kymo_batch b = kymo_rows_view(loss);
+    assert_int_equal(triggers_look(t, &b, hit, &s, NULL), 0);
+    assert_int_equal(s, KYMO_OK);
+    kymo_rows_close(loss);
+}
+
+static void what_is_like_no_state_is_unknown_and_what_was_lost_is_inconclusive(void **state)
+{
+    struct trigger_hit hit[TRIGGER_MAX];
+    struct triggers *t = judging("bad>0,unknown>0");
+    (void)state;
+    assert_int_equal(second_of_errors(t, 1, 0, hit), 0);
+    assert_int_equal(second_of_errors(t, 2, 1700, hit), 1);
+    assert_non_null(strstr(hit[0].text, "1 unknown within a minute"));
+    lose(t, 4 * S, 100);
+    assert_int_equal(second_of_errors(t, 3, 1000, hit), 0);
+    lose(t, 5 * S, 1);
+    assert_int_equal(second_of_errors(t, 4, 1000, hit), 1);
+    triggers_close(t);
+}
+
+static void a_model_that_cannot_judge_is_refused_with_a_sentence(void **state)
+{
+    struct triggers *t = NULL;
+    struct kymo_err err;
+    (void)state;
+    assert_int_equal(parse(&t, "score: /no/such/model.json", &err), KYMO_EINPUT);
+    assert_non_null(strstr(err.text, "/no/such/model.json"));
+    assert_int_equal(parse(&t, "score: /dev/null", &err), KYMO_EINPUT);
+    write_model(KYMO_BY_COUNT, KYMO_BAD);
+    assert_int_equal(open_score(&t, "", false, &err), KYMO_EINPUT);
+    assert_non_null(strstr(err.text, "not of captures"));
+    write_model(KYMO_BY_HOST, KYMO_UNKNOWN);
+    assert_int_equal(open_score(&t, "", false, &err), KYMO_EINPUT);
+    assert_non_null(strstr(err.text, "labelled bad"));
+    assert_int_equal(open_score(&t, "unknown>20%", true, &err), KYMO_EUSAGE);
+    assert_non_null(strstr(err.text, "--level counts"));
+    assert_null(t);
+    assert_int_equal(open_score(&t, "unknown>20%", false, &err), KYMO_OK);
+    triggers_close(t);
+}
+
+/* More processes at once than there is memory for, in a model by process. */
+static void a_judge_that_fails_says_so_once_and_begins_anew(void **state)
+{
+    struct trigger_hit hit[TRIGGER_MAX];
+    struct triggers *t;
+    struct kymo_rows *many;
+    kymo_status s;
+    (void)state;
+    write_model(KYMO_BY_PROCESS, KYMO_BAD);
+    assert_int_equal(open_score(&t, "", false, NULL), KYMO_OK);
+    assert_int_equal(kymo_rows_open(&many, &KYMO_TABLE_SYSCALL, 8192, NULL), KYMO_OK);
+    for (uint32_t i = 0; i < 8192; i++) {
+        const uint32_t task = kymo_rows_add_task(many);
+        many->lane[KYMO_SYSCALL_PID][task] = many->lane[KYMO_SYSCALL_TID][task] = i + 1;
+        if (!i)
+            kymo_rows_add_key(many);
+        many->task[kymo_rows_add(many)] = task;
+        kymo_rows_set(many, KYMO_SYSCALL_TS, i, S);
+    }
+    const struct kymo_batch b = kymo_rows_view(many);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(triggers_look(t, &b, hit, &s, NULL), 0);
+        assert_int_equal(s, KYMO_OK);
+    }
+    kymo_rows_close(many);
+    assert_int_equal(n_said, 1);
+    assert_non_null(strstr(said, "64 MiB"));
+    assert_int_equal(triggers_second(t, 2 * S, hit), 0);
+    assert_int_equal(second_of_errors(t, 2, 10, hit), 0);
+    assert_int_equal(second_of_errors(t, 3, 1000, hit), 1);
+    triggers_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +539,11 @@ int main(void)
         cmocka_unit_test(a_rate_is_of_one_second_and_the_first_does_not_count),
         cmocka_unit_test(a_share_needs_rows_and_a_hold_needs_seconds),
         cmocka_unit_test(pressure_and_disk_are_read_each_second),
+        cmocka_unit_test(a_model_fires_when_the_seal_closes_a_bad_window_and_says_why),
+        cmocka_unit_test(rules_are_over_the_windows_of_the_last_minute),
+        cmocka_unit_test(what_is_like_no_state_is_unknown_and_what_was_lost_is_inconclusive),
+        cmocka_unit_test(a_model_that_cannot_judge_is_refused_with_a_sentence),
+        cmocka_unit_test(a_judge_that_fails_says_so_once_and_begins_anew),
     };
     const int bad = cmocka_run_group_tests(tests, setup, teardown);
     kymo_rows_close(rows);
