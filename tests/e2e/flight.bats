@@ -244,6 +244,7 @@ learn() {
 @test "a model judges while it is recorded: good behaviour writes nothing, bad behaviour does" {
     learn
     fly --comm "c$me" --ring 32M --post 500ms --trigger 'score: both.model.json bad>=2'
+    sleep 1.2 # idle is not bad
     behave_well 3
     [ -z "$(ls f.* 2>/dev/null)" ]
     behave_badly 3
