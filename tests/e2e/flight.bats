@@ -247,7 +247,7 @@ learn() {
     sleep 1.2 # idle is not bad
     behave_well 3
     [ -z "$(ls f.* 2>/dev/null)" ]
-    behave_badly 3
+    behave_badly 5
     wait_for_file f.000001.kymo
     land
     [ "$(marks f.000001.kymo | grep -c '"name":"score: both.model.json: [0-9]* bad within a minute, s[01] badly')" = 1 ]
