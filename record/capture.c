@@ -682,11 +682,11 @@ static void release(struct capture *c, kymo_status failed)
     }
     if (failed == KYMO_EHOST || failed == KYMO_EUSAGE)
         discard_output(c);
-    host_use_keeper(NULL);
     control_close(c->control);
     snapshot_close(c->snapshot);
     drain_close(c->drain);
-    outbox_close(c->outbox);
+    outbox_close(c->outbox); /* which may have a part removed */
+    host_use_keeper(NULL);
     session_close(c->session);
     keeper_stop(c->keeper); /* it removes the control socket */
     if (c->signals >= 0) {

@@ -367,7 +367,7 @@ void rotate_close(struct rotate *r)
     if (r->is_open && r->o.parts) {
         if (kymo_writer_bytes(r->w) <= KYMO_FILE_HEADER_BYTES) {
             name_part(r, r->number, name);
-            (void)unlinkat(r->dirfd, name, 0);
+            (void)!host_part_remove(r->dirfd, name);
         }
         close(r->fd);
     }
