@@ -190,6 +190,7 @@ int BPF_PROG(process_exec, struct task_struct *t, int old_pid, struct linux_binp
     struct scratch *s;
     u32 at;
 
+    known_stale();
     if (old && old_pid != pid) {
         if (now)
             now->entered_ns = old->entered_ns;
@@ -270,6 +271,7 @@ int BPF_PROG(process_exit, struct task_struct *t)
     struct scratch *s;
     bool is_last;
 
+    known_stale();
     if (slot) {
         slot->entered_ns = 0;
         slot->choice = 0;

@@ -12,6 +12,7 @@
  *   successful exec                                  registers belong to the new image: no arguments
  */
 #include "bpf/cells.bpf.h"
+#include "bpf/known.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -25,17 +26,9 @@ const volatile __u32 call_info_unknown;
 /* From schema.h, which BPF does not include. */
 enum { CALL_AT_ENTRY = 1, CALL_CHILD = 2, CALL_UNREAD = 8, CALL_EXECED = 32, CALL_COMPAT = 64 };
 
-/*
- * What is read of a task and of its registers, in two ways: through pointers that the kernel's own type
- * information makes safe to follow, and, where a program has none such, by copies.
- */
 #if defined(__TARGET_ARCH_x86)
-#define COMPAT_WORD thread_info.status
-#define COMPAT_MASK 2u /* TS_COMPAT */
 #define CALL_NUMBER orig_ax
 #else
-#define COMPAT_WORD thread_info.flags
-#define COMPAT_MASK (1ul << 22) /* TIF_32BIT */
 #define CALL_NUMBER syscallno
 #endif
 
@@ -204,20 +197,42 @@ static __noinline u32 announce(struct kymo_slot *s, u32 cpu)
 
 /*
  * A path, with its NUL; its length, or less than 1. By way of the stack: where a copy from user space may go is
- * checked, and for the ring, which lies in mapped pages, that check takes longer than the path.
+ * checked, and for the ring, which lies in mapped pages, that check takes longer than the path. And on word by
+ * word: a helper takes longer than that, too.
  */
 #define SHORT_PATH 96
 static __always_inline long put_path(char *to, const void *from)
 {
-    char path[SHORT_PATH];
-    long n = bpf_probe_read_user_str(path, sizeof(path), from);
+    u64 word[SHORT_PATH / 8];
+    long n = bpf_probe_read_user_str(word, sizeof(word), from);
 
     if (n <= 0)
         return n;
     if (n >= SHORT_PATH)
         return bpf_probe_read_user_str(to, KYMO_STR_MAX, from);
-    bpf_probe_read_kernel(to, n, path);
+#pragma unroll
+    for (u32 i = 0; i < SHORT_PATH / 8; i++) {
+        ((u64 *)to)[i] = word[i];
+        if (n <= 8 * (i + 1))
+            break;
+    }
     return n;
+}
+
+/* The same for the only string of most calls that have one. Returns the record's length; 0: no such call. */
+static __noinline u32 put_only_path(struct kymo_event_call *e, u32 info)
+{
+    const u32 at = KYMO_EVENT_CALL_FIXED + 8 * KYMO_INFO_N_ARGS(info),
+              which = KYMO_INFO_PATH(info);
+    long n;
+
+    if (!which || KYMO_INFO_PATH2(info) || KYMO_INFO_ADDR(info))
+        return 0;
+    n = put_path((char *)e + at, (const void *)e->arg[(which - 1) & 3]);
+    if (n <= 0 || n > KYMO_STR_MAX)
+        return 0;
+    e->path_bytes = n - 1;
+    return at + (((u32)n + 7) & ~7u);
 }
 
 /* Append the strings that the call's arguments point at; returns the record's length. */
@@ -303,7 +318,9 @@ static __always_inline void record(struct pt_regs *regs, struct kymo_ring_ctl *c
     else
         call_args(regs, call->flags & CALL_COMPAT, e->arg);
     if (call->info & KYMO_INFO_STRINGS) {
-        bytes = put_strings(e, call->info);
+        bytes = put_only_path(e, call->info);
+        if (!bytes)
+            bytes = put_strings(e, call->info);
         e->head.bytes = bytes;
         if (e->flags & CALL_UNREAD)
             c->unread++;
@@ -377,6 +394,19 @@ static __always_inline bool may_be_last(u32 nr)
     return is_last(nr) || is_last_compat(nr);
 }
 
+/* Two clock reads are most of what we cost: who only counts takes them of some calls. */
+static __always_inline bool is_timed(struct kymo_ring_ctl *c)
+{
+    return likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
+}
+
+/* The same where some tasks are but counted. */
+static __always_inline bool is_worth_timing(struct kymo_ring_ctl *c, const struct kymo_slot *s)
+{
+    return !whom.counts || !(s->choice & KYMO_SLOT_COUNTED) || c->ceiling != KYMO_LEVEL_FULL ||
+           one_in(c, KYMO_TIME_EVERY);
+}
+
 static __always_inline void enter(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
                                   u32 nr, u32 tid, bool compat, bool timed)
 {
@@ -388,16 +418,19 @@ static __always_inline void enter(struct pt_regs *regs, struct kymo_ring_ctl *c,
         take_at_entry(regs, nr, cpu, compat);
         return;
     }
-    if (!timed || (whom.counts && (s->choice & KYMO_SLOT_COUNTED) &&
-                   c->ceiling == KYMO_LEVEL_FULL && !one_in(c, KYMO_TIME_EVERY)))
-        return;
-    s->entered_ns = bpf_ktime_get_ns();
+    if (timed && is_worth_timing(c, s))
+        s->entered_ns = bpf_ktime_get_ns();
 }
 
-/* Two clock reads are most of what we cost: who only counts takes them of some calls. */
-static __always_inline bool is_timed(struct kymo_ring_ctl *c)
+/* The entry of a thread that this CPU did not see last, of a 32-bit call, or of one that does not return. */
+static __noinline void enter_otherwise(struct pt_regs *regs, u32 cpu, u32 nr, bool timed)
 {
-    return likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
+    struct task_struct *t = bpf_get_current_task_btf();
+    struct kymo_ring_ctl *c = ring_of(cpu);
+
+    now_known(regs, cpu, t);
+    if (c)
+        enter(regs, c, cpu, nr, t->pid, t->COMPAT_WORD & COMPAT_MASK, timed);
 }
 
 SEC("tp_btf/sys_enter")
@@ -405,21 +438,22 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 {
     const u32 cpu = bpf_get_smp_processor_id();
     struct kymo_ring_ctl *c = ring_of(cpu);
-    struct task_struct *t;
-    u32 compat;
-    bool timed;
+    struct kymo_slot *s;
+    bool timed, compat;
+    u32 tid;
 
     if (!c || unlikely(c->ceiling == KYMO_LEVEL_OFF))
         return 0;
     timed = is_timed(c);
     if (!timed && !may_be_last((u32)id))
         return 0;
-    t = bpf_get_current_task_btf();
-    compat = t->COMPAT_WORD & COMPAT_MASK ? 1 : 0;
-    c->entered_regs = (u64)ctx[0];
-    c->entered_tid = t->pid;
-    c->entered_compat = compat;
-    enter(regs, c, cpu, (u32)id, t->pid, compat, timed);
+    if (is_known(regs, cpu, false, &tid, &compat) && !compat && !is_last((u32)id) &&
+        (s = slot_of(tid))) {
+        if (timed && is_worth_timing(c, s))
+            s->entered_ns = bpf_ktime_get_ns();
+        return 0;
+    }
+    enter_otherwise(regs, cpu, (u32)id, timed);
     return 0;
 }
 
@@ -461,74 +495,71 @@ static __noinline void exit_otherwise(struct pt_regs *regs, u32 cpu, long ret)
 {
     struct task_struct *t = bpf_get_current_task_btf();
 
+    now_known(regs, cpu, t);
     exit_any(regs, cpu, ret, true, (u32)regs->CALL_NUMBER, t->COMPAT_WORD & COMPAT_MASK);
 }
 
 #define INFO_ODD (KYMO_INFO_FORKS | KYMO_INFO_EXECS | KYMO_INFO_CREDS)
 
-/* The exit of a call that is but counted, native and of no odd kind, of a known task; false: it is another. */
-static __always_inline bool counted(struct pt_regs *regs, struct kymo_ring_ctl *c, u32 cpu,
-                                    long ret)
+/* A call of no odd kind, native and of a known task. */
+static __always_inline bool is_plain(const struct call *call, bool compat)
 {
-    struct task_struct *t = bpf_get_current_task_btf();
-    struct call call = {
-        .ret = ret, .dur_ns = KYMO_DUR_UNKNOWN, .tid = t->pid, .nr = (u32)regs->CALL_NUMBER};
-    struct kymo_slot *s = slot_of(call.tid);
-    u32 choice;
+    return !compat && (call->info & (INFO_ODD | KYMO_INFO_WANTED)) == KYMO_INFO_WANTED;
+}
 
-    if (!s || call.nr >= KYMO_CALLS_MAX || (t->COMPAT_WORD & COMPAT_MASK))
-        return false;
-    call.info = call_info[0][within_table(call.nr)];
-    choice = s->choice & ~(u32)KYMO_SLOT_MEMBER;
-    if ((call.info & (INFO_ODD | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED ||
-        (choice != (c->generation | KYMO_SLOT_COUNTED) &&
-         (choice != (c->generation | KYMO_SLOT_FULL) || c->ceiling != KYMO_LEVEL_COUNTS)))
+/* The exit of a plain call that is but counted; false: it is another. */
+static __always_inline bool counted(struct kymo_ring_ctl *c, struct kymo_slot *s, u32 cpu,
+                                    struct call *call)
+{
+    const u32 choice = s->choice & ~(u32)KYMO_SLOT_MEMBER;
+
+    if (choice != (c->generation | KYMO_SLOT_COUNTED) &&
+        (choice != (c->generation | KYMO_SLOT_FULL) || c->ceiling != KYMO_LEVEL_COUNTS))
         return false;
     c->seen++;
     if (s->entered_ns) {
-        call.dur_ns = bpf_ktime_get_ns() - s->entered_ns;
+        call->dur_ns = bpf_ktime_get_ns() - s->entered_ns;
         s->entered_ns = 0;
     }
-    count(c, cpu, s->entity, false, &call);
+    count(c, cpu, s->entity, false, call);
     return true;
 }
 
 /*
- * Calls of tasks that are known and recorded in full, native, entered on this CPU and last of all there, and of
- * no odd kind, are plain. Nearly all are, so their way is short. That the registers lie where those of the
- * last entry lay says whose they are: a stack that passed from a dead thread to another brings an empty
- * slot, and a thread's first exit, from clone, is odd.
+ * Calls of tasks that are known, native, and of no odd kind are plain. Nearly all are, so their way is short.
  */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
     const u32 cpu = bpf_get_smp_processor_id();
     struct kymo_ring_ctl *c = ring_of(cpu);
-    struct call call = {.ret = ret, .nr = (u32)regs->CALL_NUMBER};
+    struct call call = {.ret = ret, .nr = (u32)regs->CALL_NUMBER, .dur_ns = KYMO_DUR_UNKNOWN};
     struct kymo_slot *s;
     u64 now, entered;
+    bool compat;
 
-    if (!c || c->entered_regs != (u64)ctx[0] || c->entered_compat ||
-        c->ceiling != KYMO_LEVEL_FULL || call.nr >= KYMO_CALLS_MAX)
+    if (!c || c->ceiling == KYMO_LEVEL_OFF || call.nr >= KYMO_CALLS_MAX)
         goto otherwise;
-    call.tid = c->entered_tid;
+    if (!is_known(regs, cpu, true, &call.tid, &compat))
+        goto otherwise;
+    call.info = call_info[0][within_table(call.nr)];
     s = slot_of(call.tid);
-    if (!s)
+    if (!s || !is_plain(&call, compat))
         goto otherwise;
     entered = s->entered_ns;
-    call.info = call_info[0][within_table(call.nr)];
-    if ((call.info & (INFO_ODD | KYMO_INFO_WANTED)) != KYMO_INFO_WANTED || !entered ||
-        (s->choice & ~(u32)KYMO_SLOT_MEMBER) != (c->generation | KYMO_SLOT_FULL))
-        goto otherwise;
-    c->seen++;
-    now = bpf_ktime_get_ns();
-    s->entered_ns = 0;
-    call.dur_ns = now - entered;
-    record(regs, c, cpu, true, now, &call);
-    return 0;
+    if (c->ceiling == KYMO_LEVEL_FULL && entered &&
+        (s->choice & ~(u32)KYMO_SLOT_MEMBER) == (c->generation | KYMO_SLOT_FULL)) {
+        c->seen++;
+        now = bpf_ktime_get_ns();
+        s->entered_ns = 0;
+        call.dur_ns = now - entered;
+        record(regs, c, cpu, true, now, &call);
+        return 0;
+    }
+    if ((c->ceiling == KYMO_LEVEL_COUNTS || whom.counts) && counted(c, s, cpu, &call))
+        return 0;
 otherwise:
-    if (!c || (c->ceiling != KYMO_LEVEL_COUNTS && !whom.counts) || !counted(regs, c, cpu, ret))
-        exit_otherwise(regs, cpu, ret);
+    exit_otherwise(regs, cpu, ret);
     return 0;
 }
 

@@ -35,6 +35,24 @@ struct {
     __type(value, struct kymo_live);
 } live SEC(".maps");
 
+/* How many threads ended and images were replaced: what was remembered of a thread (known.bpf.h) is stale then.
+ * Not mapped by the recorder, which must not make it look fresh. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, u64);
+} ends SEC(".maps");
+
+static __always_inline void known_stale(void)
+{
+    const u32 zero = 0;
+    u64 *n = bpf_map_lookup_elem(&ends, &zero);
+
+    if (n)
+        __sync_fetch_and_add(n, 1);
+}
+
 static __always_inline struct kymo_live *live_now(void)
 {
     const u32 zero = 0;

@@ -149,11 +149,8 @@ struct kymo_ring_ctl {
     KYMO_U32
     generation; /* << 8; bumped when tasks move between cgroups: all answers are stale then */
     KYMO_U32 ceiling; /* KYMO_LEVEL_*, set by the recorder: nobody is recorded in more detail */
-    KYMO_U64
-    entered_regs; /* of the last call that was entered here: whoever leaves with the same */
-    KYMO_U32 entered_tid; /*   registers is this thread */
-    KYMO_U32 entered_compat;
     KYMO_U64 rng;
+    KYMO_U64 pad2[2];
 
     KYMO_U64 aggregated; /* counted in a cell */
     KYMO_U64 filtered;
@@ -215,6 +212,8 @@ struct kymo_cell {
     } err[KYMO_CELL_ERRNOS];
     KYMO_U32 lat[KYMO_CELL_BUCKETS];
 };
+
+#define KYMO_CALL_CAST 0x6b796d6f /* no helper's number: see bpf/known.bpf.h */
 
 /* What the kernel side is told of a call, packed: see kymo_call_info(). */
 #define KYMO_CALLS_MAX 1024u

@@ -198,6 +198,50 @@ static uint32_t slices_for(uint64_t ring_bytes)
     return n;
 }
 
+/* The number of a function that the kernel offers to programs; 0: it has none such. */
+static int32_t kernel_function(const char *name)
+{
+    struct btf *own = btf__parse("/sys/kernel/btf/vmlinux", NULL);
+
+    if (libbpf_get_error(own))
+        return 0;
+    const int32_t id = btf__find_by_name_kind(own, name, BTF_KIND_FUNC);
+    btf__free(own);
+    return id > 0 ? id : 0;
+}
+
+/* Put a kernel function's number in place of ours. */
+static kymo_status call_kernel(struct bpf_program *p, int32_t ours, int32_t id,
+                               struct kymo_err *err)
+{
+    const size_t n = bpf_program__insn_cnt(p);
+    struct bpf_insn *insn = malloc(n * sizeof(*insn));
+
+    if (!insn)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    memcpy(insn, bpf_program__insns(p), n * sizeof(*insn));
+    for (size_t i = 0; i < n; i++)
+        if (insn[i].code == (BPF_JMP | BPF_CALL) && !insn[i].src_reg && insn[i].imm == ours) {
+            insn[i].src_reg = BPF_PSEUDO_KFUNC_CALL;
+            insn[i].imm = id;
+        }
+    const int e = bpf_program__set_insns(p, insn, n);
+    free(insn);
+    return e ? load_failed(e, "prepare the syscall programs", err) : KYMO_OK;
+}
+
+/* Where the kernel has this, threads are known without asking for them (bpf/known.bpf.h). */
+static kymo_status use_cast(struct session *s, struct kymo_err *err)
+{
+    const int32_t id = s->raw ? 0 : kernel_function("bpf_rdonly_cast");
+
+    s->calls->rodata->has_cast = id != 0;
+    if (!id)
+        return KYMO_OK;
+    KYMO_TRY(call_kernel(s->calls->progs.sys_enter, KYMO_CALL_CAST, id, err));
+    return call_kernel(s->calls->progs.sys_exit, KYMO_CALL_CAST, id, err);
+}
+
 static kymo_status load_calls(struct session *s, const struct session_opts *o,
                               struct kymo_err *err)
 {
@@ -208,8 +252,10 @@ static kymo_status load_calls(struct session *s, const struct session_opts *o,
         return load_failed(-errno, "open the syscall programs", err);
     s->calls->rodata->whom = o->whom;
     s->calls->rodata->ring_slices = s->n_slices;
+    KYMO_TRY(use_cast(s, err));
     set_call_info(s->calls, o);
     bpf_map__set_max_entries(s->calls->maps.slots, s->n_slots);
+    bpf_map__set_max_entries(s->calls->maps.known, s->n_cpus);
     bpf_map__set_max_entries(s->calls->maps.ring_data, s->n_cpus * s->n_slices);
     s->calls->rodata->cells_of_cpu = s->n_cells;
     bpf_map__set_max_entries(s->calls->maps.cells, s->n_cpus * (s->n_cells + KYMO_CELL_SPARE));
@@ -236,6 +282,8 @@ static kymo_status load_process(struct session *s, const struct session_opts *o,
     int e = bpf_map__reuse_fd(s->process->maps.slots, bpf_map__fd(s->calls->maps.slots));
     if (!e)
         e = bpf_map__reuse_fd(s->process->maps.live, bpf_map__fd(s->calls->maps.live));
+    if (!e)
+        e = bpf_map__reuse_fd(s->process->maps.ends, bpf_map__fd(s->calls->maps.ends));
     if (!e)
         e = process_bpf__load(s->process);
     return e ? load_failed(e, "load the process programs", err) : KYMO_OK;

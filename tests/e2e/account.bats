@@ -7,7 +7,7 @@
 setup_file() {
     export CALLS=calls-${BATS_RUN_TMPDIR##*[-.]} STORM=storm-${BATS_RUN_TMPDIR##*[-.]}
     cc -O1 -pthread -o "$BATS_FILE_TMPDIR/$CALLS" "$BATS_TEST_DIRNAME/calls.c"
-    cc -O1 -o "$BATS_FILE_TMPDIR/$STORM" "$BATS_TEST_DIRNAME/storm.c"
+    cc -O1 -pthread -o "$BATS_FILE_TMPDIR/$STORM" "$BATS_TEST_DIRNAME/storm.c"
 }
 
 setup() {

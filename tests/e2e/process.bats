@@ -4,6 +4,7 @@
 
 setup_file() {
     cc -O1 -pthread -o "$BATS_FILE_TMPDIR/lives" "$BATS_TEST_DIRNAME/lives.c"
+    cc -O1 -pthread -o "$BATS_FILE_TMPDIR/storm" "$BATS_TEST_DIRNAME/storm.c"
 }
 
 setup() {
@@ -327,4 +328,26 @@ while True: os.getppid()' >many &
     record -w c.kymo -- sleep 0.5
     [ "$(kymo cat --jsonl -t fd c.kymo | jq -r .pid | sort -u | wc -l)" = 1 ]
     run ! grep -q "\"pid\":$pid," <(kymo cat --jsonl -t fd c.kymo)
+}
+
+# A row's thread is told from where its registers lay: those of tgkill(pid, tid, 0) say who made it.
+who() {
+    kymo cat --jsonl -f 'syscall == tgkill' c.kymo >rows
+    jq -s 'map(select(.pid != .arg0 or .tid != .arg1)) | length' rows
+}
+
+@test "threads that have the same kernel stack one after the other are told apart" {
+    record -w c.kymo -- "$BATS_FILE_TMPDIR/storm" stacks 500
+    [ "$(who)" = 0 ]
+    [ "$(wc -l <rows)" = 4000 ]
+    [ "$(jq -r .tid rows | sort -u | wc -l)" = 500 ]
+    # Taken for another thread at entry, a call has no duration.
+    [ "$(jq -s 'map(select(.dur == null)) | length' rows)" = 0 ]
+}
+
+@test "a thread that takes its leader's number is told by it" {
+    record -w c.kymo -- "$BATS_FILE_TMPDIR/storm" swap
+    [ "$(who)" = 0 ]
+    [ "$(wc -l <rows)" = 16 ]
+    [ "$(jq -r .tid rows | sort -u | wc -l)" = 2 ]
 }
