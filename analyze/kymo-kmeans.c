@@ -285,10 +285,8 @@ static kymo_status fit_k(struct job *j, size_t k, struct kymo_kmeans_out *out,
 {
     const bool progress = !j->o->quiet && !j->o->no_progress && isatty(STDERR_FILENO);
     const struct kymo_kmeans_in in = {
-        .n = j->split.n_train,
-        .d = j->m.d,
+        .X = {.n = j->split.n_train, .d = j->m.d, .f64 = j->Z},
         .k = k,
-        .X = j->Z,
         .init = j->init,
         .n_init = j->o->n_init,
         .max_iter = j->o->max_iter,

@@ -46,10 +46,8 @@ static void watch(void *ctx, const struct kymo_kmeans_tick *t)
 
 static struct kymo_kmeans_in input(size_t k, unsigned threads)
 {
-    return (struct kymo_kmeans_in){.n = N,
-                                   .d = D,
+    return (struct kymo_kmeans_in){.X = {.n = N, .d = D, .f64 = points},
                                    .k = k,
-                                   .X = points,
                                    .n_init = 5,
                                    .max_iter = 300,
                                    .seed = 7,
@@ -116,8 +114,8 @@ static void a_row_between_two_centres_goes_to_the_lower(void **state)
     const double x[] = {1.0}, c[] = {2.0, 0.0, 2.0};
     uint32_t label;
     double dist2, inertia;
-    assert_int_equal(kymo_kmeans_assign(1, 1, 3, x, c, 1, &label, &dist2, &inertia, NULL),
-                     KYMO_OK);
+    const struct kymo_dense X = {.n = 1, .d = 1, .f64 = x};
+    assert_int_equal(kymo_kmeans_assign(&X, 3, c, 1, &label, &dist2, &inertia, NULL), KYMO_OK);
     assert_int_equal(label, 0);
     assert_true(dist2 == 1.0 && inertia == 1.0);
 }
@@ -129,10 +127,8 @@ static void an_empty_centre_takes_the_farthest_row(void **state)
     const double x[] = {0, 1, 2, 9}, init[] = {1, 100};
     struct kymo_arena a;
     kymo_arena_init(&a, SIZE_MAX);
-    const struct kymo_kmeans_in in = {.n = 4,
-                                      .d = 1,
+    const struct kymo_kmeans_in in = {.X = {.n = 4, .d = 1, .f64 = x},
                                       .k = 2,
-                                      .X = x,
                                       .init = init,
                                       .n_init = 1,
                                       .max_iter = 10,
@@ -152,10 +148,8 @@ static void equal_rows_leave_a_centre_without_rows_where_it_was(void **state)
     const double x[] = {5, 5, 5}, init[] = {5, 6};
     struct kymo_arena a;
     kymo_arena_init(&a, SIZE_MAX);
-    const struct kymo_kmeans_in in = {.n = 3,
-                                      .d = 1,
+    const struct kymo_kmeans_in in = {.X = {.n = 3, .d = 1, .f64 = x},
                                       .k = 2,
-                                      .X = x,
                                       .init = init,
                                       .n_init = 1,
                                       .max_iter = 10,

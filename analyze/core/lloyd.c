@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "analyze/core/lloyd.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "format/base/size.h"
+#include "format/num/parallel.h"
+
+/* Sums of all blocks should stay in the caches: at most so many bytes, and no fewer blocks than that. */
+#define SUM_BYTES_MAX (4u << 20)
+#define BLOCKS_MIN 32u
+#define FILTER_ROWS 512u
+#define AHEAD_ROWS 48u /* rows on their way to the caches while a tile is worked on */
+#define SHRUNK 16u
+/* Slack and drift are told in f32; this covers their rounding. */
+#define ROUND_F32 0x1p-22
+/* Share of the rows' second moment below which the quick inertia may lack digits (1e-16 / this). */
+#define QUICK_SHARE 1e-3
+
+/* What one block of rows gives back; summed in block order. */
+struct kymo_lloyd_part {
+    double *sum;  /* [k,d] changes of the sums; only of touched clusters */
+    double *mass; /* [k] */
+    ptrdiff_t *size;
+    unsigned char *touched; /* [k] */
+    double moment, inertia;
+    size_t changed, visited;
+    struct kymo_assign_scratch scratch;
+};
+
+static size_t block_end(const struct kymo_lloyd *l, size_t block)
+{
+    const size_t hi = (block + 1) * l->block_rows;
+    return hi < l->X->n ? hi : l->X->n;
+}
+
+static void choose_blocks(struct kymo_lloyd *l, size_t kd)
+{
+    const size_t n = l->X->n;
+    size_t blocks = SUM_BYTES_MAX / sizeof(double) / kd;
+    blocks = blocks < BLOCKS_MIN ? BLOCKS_MIN : blocks;
+    const size_t rows = (n + blocks - 1) / blocks;
+    l->block_rows = kymo_block_rows(n) > rows ? kymo_block_rows(n) : rows;
+    l->n_blocks = (n + l->block_rows - 1) / l->block_rows;
+}
+
+static kymo_status part_init(struct kymo_lloyd_part *p, size_t k, size_t d,
+                             struct kymo_arena *a, struct kymo_err *err)
+{
+    p->sum = KYMO_NEW_RAW(a, double, k *d);
+    p->mass = KYMO_NEW_RAW(a, double, k);
+    p->size = KYMO_NEW_RAW(a, ptrdiff_t, k);
+    p->touched = KYMO_NEW_RAW(a, unsigned char, k);
+    if (!p->sum || !p->mass || !p->size || !p->touched)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "sums of %zu clusters pass the memory budget", k);
+    return kymo_assign_scratch_init(&p->scratch, k, d, a, err);
+}
+
+kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X, size_t k,
+                            unsigned n_threads, enum kymo_simd level, struct kymo_arena *arena,
+                            struct kymo_err *err)
+{
+    const size_t n = X->n, d = X->d;
+    size_t kd;
+    if (!kymo_size_mul(k, d, &kd) || n > UINT32_MAX)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "%zu clusters of %zu columns and %zu rows are too many", k, d, n);
+    *l = (struct kymo_lloyd){.X = X, .k = k, .n_threads = n_threads};
+    choose_blocks(l, kd);
+    double *pivot = KYMO_NEW_RAW(arena, double, d);
+    l->C = KYMO_NEW_RAW(arena, double, kd);
+    l->before = KYMO_NEW_RAW(arena, double, kd);
+    l->sum = KYMO_NEW_RAW(arena, double, kd);
+    l->mass = KYMO_NEW_RAW(arena, double, k);
+    l->drift = KYMO_NEW_RAW(arena, double, k);
+    l->drift_up = KYMO_NEW_RAW(arena, float, k);
+    l->size = KYMO_NEW_RAW(arena, size_t, k);
+    l->peak = KYMO_NEW_RAW(arena, size_t, k);
+    l->afresh = KYMO_NEW_RAW(arena, unsigned char, k);
+    l->label = KYMO_NEW_RAW(arena, uint32_t, n);
+    l->norm2 = KYMO_NEW_RAW(arena, float, n);
+    l->slack = KYMO_NEW_RAW(arena, float, n);
+    l->dist2 = KYMO_NEW_RAW(arena, double, n); /* touched by fill_empty() alone */
+    l->part = KYMO_NEW(arena, struct kymo_lloyd_part, l->n_blocks);
+    if (!pivot || !l->C || !l->before || !l->sum || !l->mass || !l->drift || !l->drift_up ||
+        !l->size || !l->peak || !l->afresh || !l->label || !l->norm2 || !l->slack ||
+        !l->dist2 || !l->part)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "k-means of %zu rows by %zu columns with k = %zu passes the memory "
+                         "budget",
+                         n, d, k);
+    kymo_rows32_init(&l->rows, X, pivot);
+    KYMO_TRY(kymo_assigner_init(&l->a, &l->rows, k, level, arena, err));
+    for (size_t b = 0; b < l->n_blocks; b++)
+        KYMO_TRY(part_init(&l->part[b], k, d, arena, err));
+    return KYMO_OK;
+}
+
+void kymo_lloyd_begin(struct kymo_lloyd *l)
+{
+    const size_t k = l->k;
+    memset(l->label, 0xff, l->X->n * sizeof(*l->label)); /* no centre's index: all change */
+    memset(l->sum, 0, k * l->X->d * sizeof(*l->sum));
+    memset(l->mass, 0, k * sizeof(*l->mass));
+    memset(l->drift, 0, k * sizeof(*l->drift));
+    memset(l->drift_up, 0, k * sizeof(*l->drift_up));
+    memset(l->size, 0, k * sizeof(*l->size));
+    memset(l->peak, 0, k * sizeof(*l->peak));
+    l->first = 1;
+}
+
+/* -- one pass ---------------------------------------------------------------------------------- */
+
+static void touch(struct kymo_lloyd_part *p, size_t c, size_t d)
+{
+    if (p->touched[c])
+        return;
+    p->touched[c] = 1;
+    p->mass[c] = 0;
+    p->size[c] = 0;
+    memset(p->sum + c * d, 0, d * sizeof(*p->sum));
+}
+
+static void put(const struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t row, size_t c,
+                int sign)
+{
+    const double w = sign * kymo_dense_weight(l->X, row);
+    touch(p, c, l->X->d);
+    kymo_row_add(l->a.ops, l->X, row, w, p->sum + c * l->X->d);
+    p->mass[c] += w;
+    p->size[c] += sign;
+}
+
+/* Rows lo..hi-1 whose label may change, in order, to open; returns how many. */
+static size_t filter(const struct kymo_lloyd *l, size_t lo, size_t hi, uint32_t *open)
+{
+    size_t n = 0;
+    if (l->first || l->slack_off) {
+        for (size_t i = lo; i < hi; i++)
+            open[n++] = (uint32_t)i;
+        return n;
+    }
+    for (size_t i = lo; i < hi; i++) {
+        open[n] = (uint32_t)i;
+        n += !(l->slack[i] > l->drift_up[l->label[i]]);
+    }
+    return n;
+}
+
+static void visit(struct kymo_lloyd *l, struct kymo_lloyd_part *p, const uint32_t *row,
+                  size_t n_rows)
+{
+    struct kymo_nearest_tile t;
+    for (size_t r = 0; r < n_rows && !l->has_norms; r++) {
+        const double norm2 = kymo_row_sqdist(l->a.ops, l->X, row[r], l->rows.pivot);
+        l->norm2[row[r]] = (float)(norm2 * l->rows.scale * l->rows.scale);
+        p->moment += kymo_dense_weight(l->X, row[r]) * norm2;
+    }
+    kymo_assign_tile(&l->a, row, n_rows, l->norm2, &p->scratch, &t);
+    for (size_t r = 0; r < n_rows; r++) {
+        const uint32_t c = t.label[r], was = l->label[row[r]];
+        const double slack = (double)t.lower[r] - (double)t.upper[r] + l->drift[c];
+        l->slack[row[r]] = (float)(slack - fabs(slack) * ROUND_F32);
+        if (c == was)
+            continue;
+        if (!l->first)
+            put(l, p, row[r], was, -1);
+        put(l, p, row[r], c, 1);
+        l->label[row[r]] = c;
+        p->changed++;
+    }
+    p->visited += n_rows;
+}
+
+/* Visit tiles while AHEAD_ROWS are left behind them; returns how many rows are left, now at open[0].
+ * `fresh` of them, the last, come from the filter. */
+static size_t visit_ahead(struct kymo_lloyd *l, struct kymo_lloyd_part *p, uint32_t *open,
+                          size_t n_open, size_t fresh)
+{
+    size_t done = 0, fetched = n_open;
+    const size_t n = n_open + fresh;
+    for (; n - done >= KYMO_TILE_ROWS + AHEAD_ROWS; done += KYMO_TILE_ROWS) {
+        for (; fetched < done + KYMO_TILE_ROWS + AHEAD_ROWS; fetched++)
+            kymo_rows32_fetch(&l->rows, open[fetched]);
+        visit(l, p, open + done, KYMO_TILE_ROWS);
+    }
+    for (; fetched < n; fetched++)
+        kymo_rows32_fetch(&l->rows, open[fetched]);
+    memmove(open, open + done, (n - done) * sizeof(*open));
+    return n - done;
+}
+
+static void assign_block(void *ctx, size_t block)
+{
+    struct kymo_lloyd *l = ctx;
+    struct kymo_lloyd_part *p = &l->part[block];
+    uint32_t open[FILTER_ROWS + AHEAD_ROWS + KYMO_TILE_ROWS];
+    size_t n_open = 0;
+    memset(p->touched, 0, l->k);
+    p->moment = 0;
+    p->changed = p->visited = 0;
+    const size_t hi = block_end(l, block);
+    for (size_t lo = block * l->block_rows; lo < hi; lo += FILTER_ROWS) {
+        const size_t fresh =
+            filter(l, lo, lo + FILTER_ROWS < hi ? lo + FILTER_ROWS : hi, open + n_open);
+        n_open = visit_ahead(l, p, open, n_open, fresh);
+    }
+    for (size_t i = 0; i < n_open; i += KYMO_TILE_ROWS)
+        visit(l, p, open + i, n_open - i < KYMO_TILE_ROWS ? n_open - i : KYMO_TILE_ROWS);
+}
+
+/* The blocks' changes into the sums, in block order. */
+static void reduce(struct kymo_lloyd *l)
+{
+    const size_t d = l->X->d;
+    for (size_t b = 0; b < l->n_blocks; b++) {
+        const struct kymo_lloyd_part *p = &l->part[b];
+        for (size_t c = 0; c < l->k; c++) {
+            if (!p->touched[c])
+                continue;
+            l->a.ops->add_f64(d, 1, p->sum + c * d, l->sum + c * d);
+            l->mass[c] += p->mass[c];
+            l->size[c] = (size_t)((ptrdiff_t)l->size[c] + p->size[c]);
+        }
+    }
+}
+
+static void afresh_block(void *ctx, size_t block)
+{
+    struct kymo_lloyd *l = ctx;
+    struct kymo_lloyd_part *p = &l->part[block];
+    memset(p->touched, 0, l->k);
+    for (size_t i = block * l->block_rows, hi = block_end(l, block); i < hi; i++)
+        if (l->afresh[l->label[i]])
+            put(l, p, i, l->label[i], 1);
+}
+
+/* Sum clusters that shrank from their rows; empty ones are plain zeros. */
+static void sum_afresh(struct kymo_lloyd *l)
+{
+    const size_t d = l->X->d;
+    size_t wanted = 0;
+    for (size_t c = 0; c < l->k; c++) {
+        l->peak[c] = l->size[c] > l->peak[c] ? l->size[c] : l->peak[c];
+        l->afresh[c] = l->size[c] ? l->size[c] < l->peak[c] / SHRUNK : l->peak[c] > 0;
+        if (!l->afresh[c])
+            continue;
+        wanted += l->size[c] > 0;
+        l->peak[c] = l->size[c];
+        l->size[c] = 0;
+        l->mass[c] = 0;
+        memset(l->sum + c * d, 0, d * sizeof(*l->sum));
+    }
+    if (!wanted)
+        return;
+    kymo_parallel(l->n_blocks, l->n_threads, afresh_block, l);
+    reduce(l);
+}
+
+/* inertia = moment + sum over clusters of mass |c'|^2 - 2 c'.s', all from the pivot. */
+static double quick_inertia(const struct kymo_lloyd *l)
+{
+    const size_t d = l->X->d;
+    double total = l->moment;
+    for (size_t c = 0; c < l->k; c++) {
+        const double *C = l->C + c * d, *s = l->sum + c * d;
+        double of_c = 0;
+        for (size_t j = 0; j < d; j++) {
+            const double p = l->rows.pivot[j], t = C[j] - p;
+            of_c += t * (l->mass[c] * t - 2 * (s[j] - l->mass[c] * p));
+        }
+        total += l->size[c] ? of_c : 0;
+    }
+    return total > 0 ? total : 0;
+}
+
+size_t kymo_lloyd_assign(struct kymo_lloyd *l)
+{
+    kymo_assigner_set(&l->a, l->C);
+    kymo_parallel(l->n_blocks, l->n_threads, assign_block, l);
+    size_t changed = 0;
+    double moment = 0;
+    l->visited = 0;
+    for (size_t b = 0; b < l->n_blocks; b++) {
+        changed += l->part[b].changed;
+        l->visited += l->part[b].visited;
+        moment += l->part[b].moment;
+    }
+    if (!l->has_norms)
+        l->moment = moment;
+    l->has_norms = 1;
+    l->first = 0;
+    if (changed) {
+        reduce(l);
+        sum_afresh(l);
+    }
+    l->inertia = quick_inertia(l);
+    return changed;
+}
+
+/* -- moves ------------------------------------------------------------------------------------- */
+
+static void distance_block(void *ctx, size_t block)
+{
+    struct kymo_lloyd *l = ctx;
+    double inertia = 0;
+    for (size_t i = block * l->block_rows, hi = block_end(l, block); i < hi; i++) {
+        l->dist2[i] = kymo_row_sqdist(l->a.ops, l->X, i, l->C + l->label[i] * l->X->d);
+        inertia += kymo_dense_weight(l->X, i) * l->dist2[i];
+    }
+    l->part[block].inertia = inertia;
+}
+
+/* Distances of all rows to their centres, by differences; returns the inertia. */
+static double measure(struct kymo_lloyd *l)
+{
+    kymo_parallel(l->n_blocks, l->n_threads, distance_block, l);
+    double total = 0;
+    for (size_t b = 0; b < l->n_blocks; b++)
+        total += l->part[b].inertia;
+    return total;
+}
+
+/* The row farthest from its own centre, of a cluster with rows to spare; SIZE_MAX: none. */
+static size_t farthest_row(const struct kymo_lloyd *l)
+{
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < l->X->n; i++)
+        if (l->dist2[i] > 0 && l->size[l->label[i]] > 1 &&
+            (best == SIZE_MAX || l->dist2[i] > l->dist2[best]))
+            best = i;
+    return best;
+}
+
+static void fill_empty(struct kymo_lloyd *l)
+{
+    const size_t d = l->X->d;
+    int measured = 0;
+    for (size_t c = 0; c < l->k; c++) {
+        if (l->size[c])
+            continue;
+        if (!measured++)
+            measure(l);
+        const size_t row = farthest_row(l);
+        if (row == SIZE_MAX)
+            return;
+        const size_t from = l->label[row];
+        const double w = kymo_dense_weight(l->X, row);
+        kymo_row_add(l->a.ops, l->X, row, -w, l->sum + from * d);
+        kymo_row_add(l->a.ops, l->X, row, w, l->sum + c * d);
+        l->mass[from] -= w;
+        l->mass[c] = w;
+        l->size[from]--;
+        l->size[c] = 1;
+        l->label[row] = (uint32_t)c;
+        l->dist2[row] = 0;
+        l->slack[row] = -INFINITY;
+    }
+}
+
+double kymo_lloyd_move(struct kymo_lloyd *l)
+{
+    const size_t k = l->k, d = l->X->d;
+    fill_empty(l);
+    memcpy(l->before, l->C, k * d * sizeof(*l->C));
+    double shift2 = 0, most = 0, next = 0;
+    size_t fastest = 0;
+    for (size_t c = 0; c < k; c++) {
+        for (size_t j = 0; j < d && l->size[c]; j++)
+            l->C[c * d + j] = l->sum[c * d + j] / l->mass[c];
+        const double move2 = kymo_sqdist(d, l->C + c * d, l->before + c * d);
+        const double move = sqrt(move2);
+        shift2 += move2;
+        l->drift[c] += move * l->rows.scale * (1 + ROUND_F32);
+        if (move > most) {
+            next = most;
+            most = move;
+            fastest = c;
+        } else if (move > next) {
+            next = move;
+        }
+    }
+    for (size_t c = 0; c < k; c++) {
+        l->drift[c] += (c == fastest ? next : most) * l->rows.scale * (1 + ROUND_F32);
+        l->drift_up[c] = (float)(l->drift[c] * (1 + ROUND_F32));
+    }
+    return shift2;
+}
+
+double kymo_lloyd_variance(const struct kymo_lloyd *l)
+{
+    const size_t d = l->X->d;
+    double mass = 0, off2 = 0;
+    for (size_t c = 0; c < l->k; c++)
+        mass += l->mass[c];
+    for (size_t j = 0; j < d; j++) {
+        double s = 0;
+        for (size_t c = 0; c < l->k; c++)
+            s += l->sum[c * d + j];
+        const double t = s / mass - l->rows.pivot[j];
+        off2 += t * t;
+    }
+    const double variance = (l->moment / mass - off2) / (double)d;
+    return variance > 0 ? variance : 0;
+}
+
+void kymo_lloyd_settle(struct kymo_lloyd *l)
+{
+    double offset2 = 0, mass = 0;
+    for (size_t j = 0; j < l->X->d; j++)
+        offset2 += l->rows.pivot[j] * l->rows.pivot[j];
+    for (size_t c = 0; c < l->k; c++)
+        mass += l->mass[c];
+    if (l->inertia < QUICK_SHARE * l->moment || l->inertia < QUICK_SHARE * mass * offset2)
+        l->inertia = measure(l);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One body an operation, in vectors that the compiler cuts to what the target has; the variants differ
+ * in the instructions only.
+ */
+#include "format/num/simd/rowops.h"
+
+#include <string.h>
+
+#define LANES 8u
+#define HALF 4u /* lanes of one vector: wider ones are cut badly where they are not native */
+#define INLINE static inline __attribute__((always_inline))
+
+typedef double f64x4 __attribute__((vector_size(32)));
+typedef float f32x4 __attribute__((vector_size(16)));
+
+#define LOAD_f64(v, p) memcpy(&(v), (p), sizeof(v))
+#define LOAD_f32(v, p)                                                                         \
+    do {                                                                                       \
+        f32x4 narrow_;                                                                         \
+        memcpy(&narrow_, (p), sizeof(narrow_));                                                \
+        (v) = __builtin_convertvector(narrow_, f64x4);                                         \
+    } while (0)
+
+#define BODIES(T, real)                                                                        \
+    INLINE void add_body_##T(size_t d, double w, const real *x, double *sum)                   \
+    {                                                                                          \
+        size_t j = 0;                                                                          \
+        for (; j + HALF <= d; j += HALF) {                                                     \
+            f64x4 v, s;                                                                        \
+            LOAD_##T(v, x + j);                                                                \
+            LOAD_f64(s, sum + j);                                                              \
+            s += w * v;                                                                        \
+            memcpy(sum + j, &s, sizeof(s));                                                    \
+        }                                                                                      \
+        for (; j < d; j++)                                                                     \
+            sum[j] += w * (double)x[j];                                                        \
+    }                                                                                          \
+    INLINE double sqdist_body_##T(size_t d, const real *x, const double *c)                    \
+    {                                                                                          \
+        f64x4 lo = {0}, hi = {0}, v, s;                                                        \
+        size_t j = 0;                                                                          \
+        for (; j + LANES <= d; j += LANES) {                                                   \
+            LOAD_##T(v, x + j);                                                                \
+            LOAD_f64(s, c + j);                                                                \
+            v -= s;                                                                            \
+            lo += v * v;                                                                       \
+            LOAD_##T(v, x + j + HALF);                                                         \
+            LOAD_f64(s, c + j + HALF);                                                         \
+            v -= s;                                                                            \
+            hi += v * v;                                                                       \
+        }                                                                                      \
+        lo += hi;                                                                              \
+        double sum = (lo[0] + lo[2]) + (lo[1] + lo[3]);                                        \
+        for (; j < d; j++) {                                                                   \
+            const double t = (double)x[j] - c[j];                                              \
+            sum += t * t;                                                                      \
+        }                                                                                      \
+        return sum;                                                                            \
+    }
+BODIES(f32, float)
+BODIES(f64, double)
+
+#define VARIANT(level, TARGET)                                                                 \
+    TARGET static void add_f32_##level(size_t d, double w, const float *x, double *sum)        \
+    {                                                                                          \
+        add_body_f32(d, w, x, sum);                                                            \
+    }                                                                                          \
+    TARGET static void add_f64_##level(size_t d, double w, const double *x, double *sum)       \
+    {                                                                                          \
+        add_body_f64(d, w, x, sum);                                                            \
+    }                                                                                          \
+    TARGET static double sqdist_f32_##level(size_t d, const float *x, const double *c)         \
+    {                                                                                          \
+        return sqdist_body_f32(d, x, c);                                                       \
+    }                                                                                          \
+    TARGET static double sqdist_f64_##level(size_t d, const double *x, const double *c)        \
+    {                                                                                          \
+        return sqdist_body_f64(d, x, c);                                                       \
+    }                                                                                          \
+    static const struct kymo_rowops ops_##level = {add_f32_##level, add_f64_##level,           \
+                                                   sqdist_f32_##level, sqdist_f64_##level};
+
+VARIANT(plain, )
+#if defined(__x86_64__)
+VARIANT(avx2, __attribute__((target("avx2"))))
+VARIANT(avx512, __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw"))))
+#endif
+
+const struct kymo_rowops *kymo_rowops_at(enum kymo_simd level)
+{
+#if defined(__x86_64__)
+    if (level == KYMO_SIMD_AVX512)
+        return &ops_avx512;
+    if (level == KYMO_SIMD_AVX2)
+        return &ops_avx2;
+#endif
+    (void)level;
+    return &ops_plain;
+}
