@@ -34,19 +34,9 @@ void kymo_pack_centres(size_t k, size_t d, const double *C, double *out)
             out[j * k + c] = C[c * d + j];
 }
 
-void kymo_sqdist_all(size_t k, size_t d, const double *restrict x,
-                     const double *restrict packed, double *restrict dist)
+void kymo_sqdist_all(size_t k, size_t d, const double *x, const double *packed, double *dist)
 {
-    for (size_t c = 0; c < k; c++)
-        dist[c] = 0;
-    for (size_t j = 0; j < d; j++) {
-        const double v = x[j];
-        const double *restrict row = packed + j * k;
-        for (size_t c = 0; c < k; c++) {
-            const double t = v - row[c];
-            dist[c] += t * t;
-        }
-    }
+    kymo_rowops_at(kymo_simd_level())->sqdist_all(k, d, x, packed, dist);
 }
 
 size_t kymo_argmin(size_t k, const double *dist)
@@ -105,7 +95,7 @@ static void assign_plain(const struct kymo_assigner *a, size_t row,
                          struct kymo_assign_scratch *s, size_t r, struct kymo_nearest_tile *out)
 {
     kymo_dense_row(a->rows->x, row, s->row);
-    kymo_sqdist_all(a->k, a->rows->x->d, s->row, a->plain, s->dist);
+    a->ops->sqdist_all(a->k, a->rows->x->d, s->row, a->plain, s->dist);
     const size_t c = kymo_argmin(a->k, s->dist);
     double next = INFINITY;
     for (size_t i = 0; i < a->k; i++)

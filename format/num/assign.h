@@ -69,7 +69,7 @@ void kymo_assigner_set(struct kymo_assigner *a, const double *C);
 /*
  * Label a few rows: exactly as kymo_sqdist_all() and kymo_argmin() do.
  *
- * row     [n_rows] ascending, n_rows <= KYMO_TILE_ROWS
+ * row     [n_rows] in any order, n_rows <= KYMO_TILE_ROWS
  * norm2   [n] squared norms of all rows as f32 rows, rounded once; NULL: found on the way
  * out     label; and bounds of the distances, in the units of the f32 rows
  */

@@ -64,8 +64,11 @@ const float *kymo_rows32_tile(const struct kymo_rows32 *r, const uint32_t *row, 
 {
     const size_t d = r->x->d;
     *stride = d;
-    if (r->direct && n_rows == tile_rows && row[n_rows - 1] - row[0] == n_rows - 1)
-        return r->x->f32 + (size_t)row[0] * d; /* rows ascend: these are consecutive */
+    size_t run = 0;
+    while (run < n_rows && row[run] == row[0] + run)
+        run++;
+    if (r->direct && run == tile_rows)
+        return r->x->f32 + (size_t)row[0] * d;
     for (size_t i = 0; i < n_rows; i++) {
         if (r->direct)
             memcpy(buf + i * d, r->x->f32 + (size_t)row[i] * d, d * sizeof(*buf));

@@ -36,7 +36,7 @@ void kymo_rows32_centres(const struct kymo_rows32 *r, size_t k, const double *C,
 /*
  * Some rows as a tile.
  *
- * row     [n_rows] indices; n_rows <= tile_rows
+ * row     [n_rows] indices, in any order; n_rows <= tile_rows
  * buf     [tile_rows * d] floats, used when the rows cannot be taken where they lie; missing rows are
  *         zeros
  * returns the first row; row r is stride floats on

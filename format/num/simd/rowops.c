@@ -60,6 +60,39 @@ typedef float f32x4 __attribute__((vector_size(16)));
 BODIES(f32, float)
 BODIES(f64, double)
 
+/* Sixteen centres at a time, then four, then one: every sum runs over columns in the same order. */
+INLINE void sqdist_all_body(size_t k, size_t d, const double *x, const double *packed,
+                            double *dist)
+{
+    size_t c = 0;
+    for (; c + 4 * HALF <= k; c += 4 * HALF) {
+        f64x4 sum[4] = {{0}};
+        for (size_t j = 0; j < d; j++)
+            for (size_t i = 0; i < 4; i++) {
+                f64x4 v;
+                LOAD_f64(v, packed + j * k + c + i * HALF);
+                v = x[j] - v;
+                sum[i] += v * v;
+            }
+        memcpy(dist + c, sum, sizeof(sum));
+    }
+    for (; c + HALF <= k; c += HALF) {
+        f64x4 sum = {0};
+        for (size_t j = 0; j < d; j++) {
+            f64x4 v;
+            LOAD_f64(v, packed + j * k + c);
+            v = x[j] - v;
+            sum += v * v;
+        }
+        memcpy(dist + c, &sum, sizeof(sum));
+    }
+    for (; c < k; c++) {
+        dist[c] = 0;
+        for (size_t j = 0; j < d; j++)
+            dist[c] += (x[j] - packed[j * k + c]) * (x[j] - packed[j * k + c]);
+    }
+}
+
 #define VARIANT(level, TARGET)                                                                 \
     TARGET static void add_f32_##level(size_t d, double w, const float *x, double *sum)        \
     {                                                                                          \
@@ -77,8 +110,14 @@ BODIES(f64, double)
     {                                                                                          \
         return sqdist_body_f64(d, x, c);                                                       \
     }                                                                                          \
+    TARGET static void sqdist_all_##level(size_t k, size_t d, const double *x,                 \
+                                          const double *packed, double *dist)                  \
+    {                                                                                          \
+        sqdist_all_body(k, d, x, packed, dist);                                                \
+    }                                                                                          \
     static const struct kymo_rowops ops_##level = {add_f32_##level, add_f64_##level,           \
-                                                   sqdist_f32_##level, sqdist_f64_##level};
+                                                   sqdist_f32_##level, sqdist_f64_##level,     \
+                                                   sqdist_all_##level};
 
 VARIANT(plain, )
 #if defined(__x86_64__)

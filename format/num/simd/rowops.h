@@ -16,6 +16,8 @@ struct kymo_rowops {
     /* |x - c|^2 by differences */
     double (*sqdist_f32)(size_t d, const float *x, const double *c);
     double (*sqdist_f64)(size_t d, const double *x, const double *c);
+    /* dist[c] = |x - c|^2 of k centres, feature-major [d,k]; each summed from column 0 up */
+    void (*sqdist_all)(size_t k, size_t d, const double *x, const double *packed, double *dist);
 };
 
 const struct kymo_rowops *kymo_rowops_at(enum kymo_simd level);

@@ -45,33 +45,37 @@ INLINE float sqdist_body(size_t d, const float *a, const float *b)
     return sum;
 }
 
-INLINE void trials_body(size_t d, size_t pad, const float *x, size_t stride, const float *cand,
-                        const float *near, const double *weight, float *dist2, double *sum)
+INLINE void trials_body(size_t d, size_t n_cand, const float *x, size_t stride,
+                        const float *cand, const float *near, const double *weight,
+                        float *dist2, double *sum)
 {
+    const size_t pad = kymo_trials_pad(n_cand);
+    memset(dist2, 0, KYMO_TILE_ROWS * pad * sizeof(*dist2));
     for (size_t r = 0; r < KYMO_TILE_ROWS; r++)
-        for (size_t t = 0; t < pad; t++)
+        for (size_t t = 0; t < n_cand; t++)
             dist2[r * pad + t] = sqdist_body(d, x + r * stride, cand + t * d);
     add_up(pad, near, weight, dist2, sum);
 }
 
-static void trials_plain(size_t d, size_t pad, const float *x, size_t stride, const float *cand,
-                         const float *near, const double *weight, float *dist2, double *sum)
+static void trials_plain(size_t d, size_t n_cand, const float *x, size_t stride,
+                         const float *cand, const float *near, const double *weight,
+                         float *dist2, double *sum)
 {
-    trials_body(d, pad, x, stride, cand, near, weight, dist2, sum);
+    trials_body(d, n_cand, x, stride, cand, near, weight, dist2, sum);
 }
 
 #if defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2")))
 
-AVX2 static void trials_avx2(size_t d, size_t pad, const float *x, size_t stride,
+AVX2 static void trials_avx2(size_t d, size_t n_cand, const float *x, size_t stride,
                              const float *cand, const float *near, const double *weight,
                              float *dist2, double *sum)
 {
-    trials_body(d, pad, x, stride, cand, near, weight, dist2, sum);
+    trials_body(d, n_cand, x, stride, cand, near, weight, dist2, sum);
 }
 
-/* R rows by T candidates, R T = 16: sixteen sums in registers, folded into one. */
-#define TRIALS_512(R, T)                                                                       \
+/* R rows by T candidates in places for PAD, R PAD = 16: sums in registers, folded into one. */
+#define TRIALS_512(R, T, PAD)                                                                  \
     KYMO_AVX512 static void trials_512_##T(size_t d, const float *x, size_t stride,            \
                                            const float *cand, float *dist2)                    \
     {                                                                                          \
@@ -91,32 +95,38 @@ AVX2 static void trials_avx2(size_t d, size_t pad, const float *x, size_t stride
                     _Pragma("GCC unroll 16") for (unsigned r = 0; r < (R); r++)                \
                     {                                                                          \
                         const __m512 v = _mm512_sub_ps(row[r], c);                             \
-                        acc[r * (T) + t] = _mm512_fmadd_ps(v, v, acc[r * (T) + t]);            \
+                        acc[r * (PAD) + t] = _mm512_fmadd_ps(v, v, acc[r * (PAD) + t]);        \
                     }                                                                          \
                 }                                                                              \
             }                                                                                  \
-            _mm512_storeu_ps(dist2 + r0 * (T), kymo_fold_512(acc));                            \
+            _mm512_storeu_ps(dist2 + r0 * (PAD), kymo_fold_512(acc));                          \
         }                                                                                      \
     }
-TRIALS_512(4, 4)
-TRIALS_512(2, 8)
-TRIALS_512(1, 16)
+TRIALS_512(4, 4, 4)
+TRIALS_512(2, 5, 8)
+TRIALS_512(2, 6, 8)
+TRIALS_512(2, 8, 8)
+TRIALS_512(1, 16, 16)
 
-KYMO_AVX512 static void trials_avx512(size_t d, size_t pad, const float *x, size_t stride,
+KYMO_AVX512 static void trials_avx512(size_t d, size_t n_cand, const float *x, size_t stride,
                                       const float *cand, const float *near,
                                       const double *weight, float *dist2, double *sum)
 {
-    assert(pad == 4 || pad == 8 || pad == 16);
-    if (pad == 4) {
+    if (n_cand <= 4)
         trials_512_4(d, x, stride, cand, dist2);
-        add_up(4, near, weight, dist2, sum);
-    } else if (pad == 8) {
+    else if (n_cand == 5)
+        trials_512_5(d, x, stride, cand, dist2);
+    else if (n_cand == 6)
+        trials_512_6(d, x, stride, cand, dist2);
+    else if (n_cand <= 8)
         trials_512_8(d, x, stride, cand, dist2);
-        add_up(8, near, weight, dist2, sum);
-    } else {
+    else
         trials_512_16(d, x, stride, cand, dist2);
-        add_up(16, near, weight, dist2, sum);
-    }
+    const size_t pad = kymo_trials_pad(n_cand);
+    if (pad == 4)
+        add_up(4, near, weight, dist2, sum);
+    else
+        add_up(pad, near, weight, dist2, sum);
 }
 #endif
 

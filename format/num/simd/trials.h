@@ -22,13 +22,14 @@ static inline size_t kymo_trials_pad(size_t t)
 
 /*
  * x       KYMO_TILE_ROWS rows, row r at x + r * stride
+ * n_cand  1..KYMO_TRIALS_MAX; pad = kymo_trials_pad(n_cand)
  * cand    [pad,d]; places past the candidates hold anything finite
  * near    [KYMO_TILE_ROWS] squared distances that a row has already
  * weight  [KYMO_TILE_ROWS]
  * dist2   [KYMO_TILE_ROWS,pad] out, not cut at near
  * sum     [pad] += weight * min(near, dist2) over the rows, in row order
  */
-typedef void kymo_trials_fn(size_t d, size_t pad, const float *x, size_t stride,
+typedef void kymo_trials_fn(size_t d, size_t n_cand, const float *x, size_t stride,
                             const float *cand, const float *near, const double *weight,
                             float *dist2, double *sum);
 kymo_trials_fn *kymo_trials_at(enum kymo_simd level);
