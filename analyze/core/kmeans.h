@@ -21,8 +21,9 @@ enum kymo_kmeans_stop {
 
 /* Where the first centres come from; see seeding.h. */
 enum kymo_kmeans_seeding {
-    KYMO_KMEANS_PLUSPLUS, /* greedy k-means++ */
-    KYMO_KMEANS_PARALLEL, /* k-means|| */
+    KYMO_KMEANS_SEED_AUTO, /* k-means|| where its passes are the fewer, else k-means++ */
+    KYMO_KMEANS_PLUSPLUS,  /* greedy k-means++ */
+    KYMO_KMEANS_PARALLEL,  /* k-means|| */
 };
 
 struct kymo_kmeans_tick {
@@ -65,6 +66,7 @@ struct kymo_kmeans_out {
  *           centre to the weighted mean of its rows, until a pass changes no label or the centres
  *           stop moving by tol. The best restart by inertia is kept, the earliest of equals. Labels
  *           are those of plain double arithmetic, whatever the input's precision and the CPU.
+ * Seeding   see seeding.h; drawn from `seed`.
  * Empty     a centre without rows moves to the row that is farthest from its own centre (ties to
  *           the lowest row) and takes it over, lowest centre first; with no row off its centre
  *           left, it stays where it was, with size 0.

@@ -181,9 +181,3 @@ kymo_status kymo_seed_plusplus(const struct kymo_seeding *in, struct kymo_arena 
     }
     return KYMO_OK;
 }
-
-kymo_status kymo_seed_parallel(const struct kymo_seeding *in, struct kymo_arena *scratch,
-                               double *C, struct kymo_err *err)
-{
-    return kymo_seed_plusplus(in, scratch, C, err);
-}
