@@ -15,13 +15,12 @@ struct seeder {
     struct kymo_rows32 rows;
     kymo_trials_fn *fn;
     size_t block_rows, n_blocks, trials, pad;
-    size_t n_cand; /* of this pass */
-    size_t won;    /* the candidate of the last pass that became a centre */
-    float *near;   /* [n] squared distance to the nearest centre before the last pass's */
-    float *dist2;  /* [n,pad] to the last pass's candidates */
-    float *cand;   /* [pad,d] */
-    float *tile;   /* [n_blocks, KYMO_TILE_ROWS d] */
-    double *sum;   /* [n_blocks,pad] of weight * min(near, dist2) */
+    size_t won;   /* the candidate of the last pass that became a centre */
+    float *near;  /* [n] squared distance to the nearest centre before the last pass's */
+    float *dist2; /* [n,pad] to the last pass's candidates */
+    float *cand;  /* [pad,d] */
+    float *tile;  /* [n_blocks, KYMO_TILE_ROWS d] */
+    double *sum;  /* [n_blocks,pad] of weight * min(near, dist2) */
 };
 
 static size_t block_end(const struct seeder *s, size_t block)
@@ -56,7 +55,7 @@ static void try_block(void *ctx, size_t block)
         }
         size_t stride;
         const float *x = kymo_rows32_tile(&s->rows, row, n_rows, KYMO_TILE_ROWS, buf, &stride);
-        s->fn(d, s->n_cand, x, stride, s->cand, near, weight, dist2, sum);
+        s->fn(d, s->trials, x, stride, s->cand, near, weight, dist2, sum);
         memcpy(s->dist2 + i * pad, dist2, n_rows * pad * sizeof(*dist2));
     }
 }
@@ -112,7 +111,6 @@ static size_t try_rows(struct seeder *s, const size_t *row, size_t n_rows, doubl
         if (x != to)
             memcpy(to, x, d * sizeof(*to));
     }
-    s->n_cand = n_rows;
     kymo_parallel(s->n_blocks, s->in->n_threads, try_block, s);
     size_t best = 0;
     for (size_t t = 0; t < n_rows; t++) {
