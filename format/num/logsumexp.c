@@ -10,8 +10,8 @@ double kymo_logsumexp(size_t k, const double *v)
         top = v[c] > top ? v[c] : top;
     if (top == -INFINITY)
         return top;
-    double sum = 0;
-    for (size_t c = 0; c < k; c++)
+    double sum = exp(v[0] - top);
+    for (size_t c = 1; c < k; c++)
         sum += exp(v[c] - top);
     return top + log(sum);
 }

@@ -8,7 +8,7 @@
 
 #include "analyze/core/gmm.h"
 #include "format/base/size.h"
-#include "tests/unit/rows.h"
+#include "tests/unit/testrows.h"
 
 static const enum kymo_cov types[] = {KYMO_COV_FULL, KYMO_COV_TIED, KYMO_COV_DIAG,
                                       KYMO_COV_SPHERICAL};

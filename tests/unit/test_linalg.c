@@ -16,7 +16,7 @@
 #include "format/num/simd/softmax.h"
 #include "format/num/simd/strips.h"
 #include "format/num/slots.h"
-#include "tests/unit/rows.h"
+#include "tests/unit/testrows.h"
 
 #define D_MAX 40
 

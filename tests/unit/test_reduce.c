@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "analyze/core/reduce.h"
-#include "tests/unit/rows.h"
+#include "tests/unit/testrows.h"
 
 static struct kymo_arena arena;
 

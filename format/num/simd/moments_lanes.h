@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * moments_lanes.h: the kernels of moments.h for one vector width; see lanes.h.
  */
+#ifndef LANES
+#error "LANES says which level this is"
+#endif
 #include "format/num/simd/lanes.h"
 
 #undef T_ROWS
@@ -148,11 +151,13 @@ LANES_TARGET static void LANES_FN(scatter)(size_t n, size_t d, const double *B, 
             for (size_t sub = 0; sub < KYMO_TILE; sub += T_ROWS) {
                 double *const tile = tiles + sub * KYMO_TILE;
                 const double *const rows = B + i + sub;
-                if (T_TILES > 2 && tn == T_TILES)
-                    LANES_FN(scatter_part)(n, step, T_TILES, rows, B + j, tile);
-                else if (T_TILES > 1 && tn == 2)
-                    LANES_FN(scatter_part)(n, step, T_TILES > 1 ? 2 : 1, rows, B + j, tile);
+#if T_TILES == 3
+                if (tn == 3)
+                    LANES_FN(scatter_part)(n, step, 3, rows, B + j, tile);
+                else if (tn == 2)
+                    LANES_FN(scatter_part)(n, step, 2, rows, B + j, tile);
                 else
+#endif
                     LANES_FN(scatter_part)(n, step, 1, rows, B + j, tile);
             }
             j += tn * KYMO_TILE;

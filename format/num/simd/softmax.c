@@ -43,6 +43,7 @@ void kymo_softmax(enum kymo_simd level, size_t k, size_t n_rows, size_t stride,
             const double p = resp[c * stride + r] / sum;
             resp[c * stride + r] = p >= KYMO_RESP_MIN ? p : 0;
         }
+        /* cppcheck-suppress invalidFunctionArg; the largest lp adds 1 */
         const double log_of = log(sum), h = log_of - moment / sum;
         log_sum[r] = top + log_of;
         entropy[r] = h > 0 ? h : 0;

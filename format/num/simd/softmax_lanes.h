@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * softmax_lanes.h: the kernel of softmax.h for one vector width; see lanes.h.
  */
+#ifndef LANES
+#error "LANES says which level this is"
+#endif
 #include "format/num/simd/lanes.h"
 
 /* exp(x) for x in -700..0: x = n ln 2 + r with |r| <= ln 2 / 2, and the series of exp(r), whose

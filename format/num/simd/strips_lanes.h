@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * strips_lanes.h: the kernels of strips.h for one vector width; see lanes.h.
  */
+#ifndef LANES
+#error "LANES says which level this is"
+#endif
 #include "format/num/simd/lanes.h"
 
 #undef V_ROWS
@@ -186,9 +189,9 @@ LANES_TARGET static void LANES_FN(quad_diag)(size_t d, size_t k, const double *s
         size_t c = 0;
         for (; c + D_COMPS <= k; c += D_COMPS)
             LANES_FN(diag_comps)
-            (d, D_COMPS, strip + r0, pairs + c * d * 2, stride, q + c * stride + r0);
+        (d, D_COMPS, strip + r0, pairs + c * d * 2, stride, q + c * stride + r0);
         for (; c < k; c++)
             LANES_FN(diag_comps)
-            (d, 1, strip + r0, pairs + c * d * 2, stride, q + c * stride + r0);
+        (d, 1, strip + r0, pairs + c * d * 2, stride, q + c * stride + r0);
     }
 }

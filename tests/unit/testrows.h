@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * rows.h: rows for tests, read from a golden CSV or drawn from a seed, and golden JSON numbers.
+ * testrows.h: rows for tests, read from a golden CSV or drawn from a seed, and golden JSON numbers.
  * Include after cmocka.h.
  */
-#ifndef KYMO_TESTS_ROWS_H
-#define KYMO_TESTS_ROWS_H
+#ifndef KYMO_TESTS_TESTROWS_H
+#define KYMO_TESTS_TESTROWS_H
 
 #include <math.h>
 #include <stdio.h>
