@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Average and complete linkage without a matrix of all distances.
+ *
+ * A cluster of several rows keeps its distances to all other clusters as a row of doubles; a single row
+ * keeps none, since they follow from the data. So at most half as many rows as there are data are
+ * kept, and they get narrower as clusters merge:
+ *
+ *     slot        0   1   2   3   4   5          1, 4: clusters, 0, 2, 3, 5: single rows
+ *     row of 1    x   -   x   x   x   x          distance of 0 and 2: from the data
+ *     row of 4    x   x   x   x   -   x          distance of 0 and 1: in the row of 1
+ *
+ * With c clusters of at least two rows there are no more than n - c slots: c (n - c) <= n^2 / 4 doubles.
+ * A join makes the rows of the pairs that hold a single row from the data and from columns of the
+ * other rows, then those of pairs of clusters in the place of one of the two, then brings all
+ * others up to date; each part is wide work that writes to its own rows only.
+ *
+ * Complete linkage works on squared distances, so that its heights are roots taken once.
+ */
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "analyze/core/linkage_own.h"
+#include "analyze/core/pagerows.h"
+#include "format/num/parallel.h"
+#include "format/num/simd/distrow.h"
+
+#define LANES KYMO_DISTROW_LANES
+#define GROUP_PAIRS 2u /* pairs of single rows whose distances are taken at once */
+#define FAR                                                                                    \
+    0x1p1000 /* to itself and to slots without a cluster; finite, so that joining keeps it */
+#define WORKERS_MAX 64u
+#define SEARCH_BLOCK 128u /* single rows that look through the clusters' rows together */
+
+enum kind { DEAD, SINGLE, CLUSTER };
+
+struct store {
+    int complete;
+    size_t slots, d;
+    const double *X; /* [n,d] */
+    double *w;       /* [slots] */
+    uint32_t *row;   /* [slots] of X, of a single one */
+    uint8_t *kind;   /* [slots] */
+    uint8_t *joins;  /* [slots] scratch, 0 between uses */
+    double *panel;   /* [slots / 8, d, 8] single rows; what else is there is of no use */
+    uint32_t *used;  /* [slots / 8] single rows in a panel */
+    struct kymo_page_rows rows; /* of slots; from `fresh` on those a join makes */
+    size_t fresh;
+    struct kymo_near_set near; /* single rows */
+    size_t n_workers;
+    double **temp;           /* [n_workers] each [4, width] */
+    double **query;          /* [n_workers] each [d,4] */
+    size_t width;            /* slots at first, padded */
+    uint32_t *list;          /* [slots] scratch */
+    struct kymo_near *found; /* [slots] scratch */
+    unsigned n_threads;
+};
+
+/* One join, as its workers see it. */
+struct joining {
+    struct store *s;
+    const struct kymo_slot_pair *pair;
+    size_t n_pairs;
+    const uint32_t *from; /* or NULL: slots stay */
+    size_t n_new;
+    uint32_t *task; /* pairs with a single row; then rows to bring up to date */
+    size_t n_tasks;
+    atomic_size_t next;
+};
+
+static double pair_value(const void *ctx, uint32_t a, uint32_t b)
+{
+    const struct store *s = ctx;
+    return kymo_dist2_pair(s->d, s->X + s->row[a] * s->d, s->X + s->row[b] * s->d);
+}
+
+static double height(const void *store, double v)
+{
+    const struct store *s = store;
+    return s->complete ? sqrt(v) : v;
+}
+
+/* The distance to a and b joined, share = w_b / (w_a + w_b). */
+static inline double joined(int complete, double share, double a, double b)
+{
+    if (complete)
+        return a > b ? a : b;
+    return a + share * (b - a); /* equal ones stay what they are */
+}
+
+static double share_of(const struct store *s, struct kymo_slot_pair p)
+{
+    return s->w[p.drop] / (s->w[p.keep] + s->w[p.drop]);
+}
+
+/* into = into and other, joined. */
+static void join_rows(const struct store *s, double share, size_t n, double *restrict into,
+                      const double *restrict other)
+{
+    if (s->complete)
+        for (size_t i = 0; i < n; i++)
+            into[i] = into[i] > other[i] ? into[i] : other[i];
+    else
+        for (size_t i = 0; i < n; i++)
+            into[i] += share * (other[i] - into[i]);
+}
+
+/* Distances of up to four single rows to all slots: to[4]. */
+static void rows_of_singles(const struct store *s, size_t n, const uint32_t *slot,
+                            double *query, double *const to[4])
+{
+    for (size_t q = 0; q < KYMO_DISTROW_QUERIES; q++) {
+        const double *x = s->X + s->row[slot[q < n ? q : 0]] * s->d;
+        for (size_t j = 0; j < s->d; j++)
+            query[j * KYMO_DISTROW_QUERIES + q] = x[j];
+    }
+    kymo_dist_panels((s->slots + LANES - 1) / LANES, s->d, s->panel, s->used, query,
+                     !s->complete, to);
+    for (size_t t = 0; t < s->slots; t++) {
+        if (s->kind[t] == SINGLE)
+            continue;
+        for (size_t q = 0; q < n; q++)
+            to[q][t] = s->kind[t] == DEAD ? FAR : *kymo_page_cell(&s->rows, t, slot[q]);
+    }
+}
+
+static void read_row(const struct store *s, size_t slot, double *to)
+{
+    for (size_t at = 0, p = 0; at < s->slots; at += KYMO_PAGE_DOUBLES, p++) {
+        const size_t left = s->slots - at;
+        memcpy(to + at, kymo_page(&s->rows, slot, p),
+               (left < KYMO_PAGE_DOUBLES ? left : KYMO_PAGE_DOUBLES) * sizeof(double));
+    }
+}
+
+/* The row of a cluster, complete but for the other pairs of this join, into its place. own: its slot,
+ * or SIZE_MAX when none of the pairs is its own. */
+static void write_row(const struct joining *g, double *row, size_t own, size_t place)
+{
+    const struct store *s = g->s;
+    for (size_t p = 0; p < g->n_pairs; p++) {
+        const struct kymo_slot_pair *e = &g->pair[p];
+        if (e->keep != own)
+            row[e->keep] = joined(s->complete, share_of(s, *e), row[e->keep], row[e->drop]);
+        row[e->drop] = FAR;
+    }
+    if (own != SIZE_MAX)
+        row[own] = FAR;
+    const size_t n = g->from ? g->n_new : s->slots;
+    for (size_t at = 0, p = 0; at < n; at += KYMO_PAGE_DOUBLES, p++) {
+        double *to = kymo_page(&s->rows, place, p);
+        const size_t left = n - at < KYMO_PAGE_DOUBLES ? n - at : KYMO_PAGE_DOUBLES;
+        if (g->from)
+            for (size_t i = 0; i < left; i++)
+                to[i] = row[g->from[at + i]];
+        else
+            memcpy(to, row + at, left * sizeof(double));
+    }
+}
+
+/* Pairs that hold a single row: rows made anew. */
+static void make_group(struct joining *g, size_t group, double *temp, double *query)
+{
+    struct store *s = g->s;
+    double *const to[4] = {temp, temp + s->width, temp + 2 * s->width, temp + 3 * s->width};
+    const size_t lo = group * GROUP_PAIRS;
+    const size_t hi = lo + GROUP_PAIRS < g->n_tasks ? lo + GROUP_PAIRS : g->n_tasks;
+    uint32_t single[4] = {0};
+    size_t n = 0;
+    for (size_t i = lo; i < hi; i++) {
+        const struct kymo_slot_pair *e = &g->pair[g->task[i]];
+        if (s->kind[e->keep] == SINGLE)
+            single[n++] = e->keep;
+        if (s->kind[e->drop] == SINGLE)
+            single[n++] = e->drop;
+    }
+    rows_of_singles(s, n, single, query, to);
+    size_t at = 0;
+    for (size_t i = lo; i < hi; i++) {
+        const struct kymo_slot_pair *e = &g->pair[g->task[i]];
+        double share = share_of(s, *e);
+        double *into = to[at];
+        if (s->kind[e->keep] == SINGLE && s->kind[e->drop] == SINGLE) {
+            join_rows(s, share, s->slots, into, to[at + 1]);
+            at++;
+        } else {
+            const int keeps = s->kind[e->keep] == SINGLE;
+            const size_t other = keeps ? e->drop : e->keep;
+            if (!keeps)
+                share = 1 - share;
+            for (size_t c = 0, p = 0; c < s->slots; c += KYMO_PAGE_DOUBLES, p++) {
+                const size_t left = s->slots - c;
+                join_rows(s, share, left < KYMO_PAGE_DOUBLES ? left : KYMO_PAGE_DOUBLES,
+                          into + c, kymo_page(&s->rows, other, p));
+            }
+        }
+        at++;
+        write_row(g, into, e->keep, s->fresh + i);
+    }
+}
+
+/* Row of a cluster that lives on, or, for a task past the slots, of a pair of clusters. */
+static void update_row(struct joining *g, size_t i, double *temp)
+{
+    struct store *s = g->s;
+    const uint32_t t = g->task[i];
+    if (t < s->fresh) {
+        read_row(s, t, temp);
+        write_row(g, temp, SIZE_MAX, t);
+        return;
+    }
+    const struct kymo_slot_pair *e = &g->pair[t - s->fresh];
+    read_row(s, e->keep, temp);
+    read_row(s, e->drop, temp + s->width);
+    join_rows(s, share_of(s, *e), s->slots, temp, temp + s->width);
+    write_row(g, temp, e->keep, e->keep);
+}
+
+static void make_worker(void *ctx, size_t w)
+{
+    struct joining *g = ctx;
+    const size_t groups = (g->n_tasks + GROUP_PAIRS - 1) / GROUP_PAIRS;
+    for (size_t i; (i = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed)) < groups;)
+        make_group(g, i, g->s->temp[w], g->s->query[w]);
+}
+
+static void update_worker(void *ctx, size_t w)
+{
+    struct joining *g = ctx;
+    for (size_t i;
+         (i = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed)) < g->n_tasks;)
+        update_row(g, i, g->s->temp[w]);
+}
+
+static void run_workers(struct joining *g, size_t tasks, void (*fn)(void *, size_t))
+{
+    atomic_store_explicit(&g->next, 0, memory_order_relaxed);
+    kymo_parallel(tasks < g->s->n_workers ? tasks : g->s->n_workers, g->s->n_threads, fn, g);
+}
+
+static int holds_single(const struct store *s, struct kymo_slot_pair p)
+{
+    return s->kind[p.keep] == SINGLE || s->kind[p.drop] == SINGLE;
+}
+
+/* Without new slots the rows that live on change in two places only. */
+static void update_columns(const struct store *s, struct kymo_slot_pair p)
+{
+    const double share = share_of(s, p);
+    for (size_t t = 0; t < s->slots; t++) {
+        if (s->kind[t] != CLUSTER || t == p.keep || t == p.drop)
+            continue;
+        double *a = kymo_page_cell(&s->rows, t, p.keep);
+        double *b = kymo_page_cell(&s->rows, t, p.drop);
+        *a = joined(s->complete, share, *a, *b);
+        *b = FAR;
+    }
+}
+
+static size_t list_updates(struct joining *g)
+{
+    const struct store *s = g->s;
+    size_t n = 0;
+    for (size_t p = 0; p < g->n_pairs; p++)
+        if (!holds_single(s, g->pair[p]))
+            g->task[n++] = (uint32_t)(s->fresh + p);
+    if (!g->from) {
+        for (size_t p = 0; p < g->n_pairs; p++)
+            update_columns(s, g->pair[p]);
+        return n;
+    }
+    for (size_t p = 0; p < g->n_pairs; p++)
+        s->joins[g->pair[p].keep] = s->joins[g->pair[p].drop] = 1;
+    for (size_t t = 0; t < s->slots; t++)
+        if (s->kind[t] == CLUSTER && !s->joins[t])
+            g->task[n++] = (uint32_t)t;
+    memset(s->joins, 0, s->slots);
+    return n;
+}
+
+static void leave_singles(struct store *s, size_t slot)
+{
+    if (s->kind[slot] != SINGLE)
+        return;
+    s->used[slot / LANES]--;
+    kymo_near_drop(&s->near, slot);
+}
+
+/* Rows go to the slots that keep them. fresh rows are numbered as pairs with a single row are met. */
+static void settle(struct joining *g)
+{
+    struct store *s = g->s;
+    size_t made = 0;
+    for (size_t p = 0; p < g->n_pairs; p++) {
+        const struct kymo_slot_pair e = g->pair[p];
+        const int anew = holds_single(s, e);
+        leave_singles(s, e.keep);
+        leave_singles(s, e.drop);
+        kymo_page_rows_trim(&s->rows, e.drop, 0);
+        if (anew) {
+            kymo_page_rows_trim(&s->rows, e.keep, 0);
+            kymo_page_rows_move(&s->rows, s->fresh + made++, e.keep);
+        }
+        s->w[e.keep] += s->w[e.drop];
+        s->kind[e.keep] = CLUSTER;
+        s->kind[e.drop] = DEAD;
+    }
+}
+
+static void pack(struct store *s, size_t n_new, const uint32_t *from)
+{
+    for (size_t i = 0; i < n_new; i++) {
+        const size_t f = from[i];
+        if (s->kind[f] == CLUSTER)
+            kymo_page_rows_trim(&s->rows, f, n_new);
+        if (f == i)
+            continue;
+        if (s->kind[f] == CLUSTER)
+            kymo_page_rows_move(&s->rows, f, i);
+        else
+            for (size_t j = 0; j < s->d; j++)
+                s->panel[(i / LANES * s->d + j) * LANES + i % LANES] =
+                    s->panel[(f / LANES * s->d + j) * LANES + f % LANES];
+        s->w[i] = s->w[f];
+        s->row[i] = s->row[f];
+        s->kind[i] = s->kind[f];
+    }
+    kymo_near_compact(&s->near, n_new, from);
+    memset(s->used, 0, ((s->slots + LANES - 1) / LANES) * sizeof(*s->used));
+    for (size_t i = 0; i < n_new; i++) {
+        s->used[i / LANES] += s->kind[i] == SINGLE;
+        s->near.group[i] = (uint32_t)i;
+    }
+    s->slots = n_new;
+}
+
+static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair *pair,
+                        size_t n_new, const uint32_t *from, struct kymo_err *err)
+{
+    struct store *s = store;
+    struct joining g = {.s = s, .pair = pair, .n_pairs = n_pairs, .from = from, .n_new = n_new};
+    g.task = s->list;
+    for (size_t p = 0; p < n_pairs; p++)
+        if (holds_single(s, pair[p])) {
+            KYMO_TRY(kymo_page_rows_add(&s->rows, s->fresh + g.n_tasks, from ? n_new : s->slots,
+                                        err));
+            g.task[g.n_tasks++] = (uint32_t)p;
+        }
+    run_workers(&g, (g.n_tasks + GROUP_PAIRS - 1) / GROUP_PAIRS, make_worker);
+    g.n_tasks = list_updates(&g);
+    run_workers(&g, g.n_tasks, update_worker);
+    settle(&g);
+    if (from)
+        pack(s, n_new, from);
+    return KYMO_OK;
+}
+
+/* -- the search ------------------------------------------------------------------------------- */
+
+struct looking {
+    struct store *s;
+    size_t n_q;
+    const uint32_t *q;
+    struct kymo_near *best;
+};
+
+static int is_better(double v, uint32_t slot, const struct kymo_near *than)
+{
+    return v < than->value || (v == than->value && slot < than->slot);
+}
+
+static void look_block(void *ctx, size_t block)
+{
+    const struct looking *l = ctx;
+    const struct store *s = l->s;
+    const size_t lo = block * SEARCH_BLOCK;
+    const size_t hi = lo + SEARCH_BLOCK < l->n_q ? lo + SEARCH_BLOCK : l->n_q;
+    size_t singles = 0;
+    for (size_t i = lo; i < hi; i++) {
+        if (s->kind[l->q[i]] == SINGLE) {
+            singles++;
+            continue;
+        }
+        for (size_t at = 0, p = 0; at < s->slots; at += KYMO_PAGE_DOUBLES, p++) {
+            const size_t left = s->slots - at;
+            size_t where;
+            const double v = kymo_row_min(left < KYMO_PAGE_DOUBLES ? left : KYMO_PAGE_DOUBLES,
+                                          kymo_page(&s->rows, l->q[i], p), &where);
+            if (is_better(v, (uint32_t)(at + where), &l->best[i]))
+                l->best[i] = (struct kymo_near){v, (uint32_t)(at + where)};
+        }
+    }
+    for (size_t t = 0; singles && t < s->slots; t++)
+        for (size_t i = lo; s->kind[t] == CLUSTER && i < hi; i++) {
+            if (s->kind[l->q[i]] != SINGLE)
+                continue;
+            const double v = *kymo_page_cell(&s->rows, t, l->q[i]);
+            if (is_better(v, (uint32_t)t, &l->best[i]))
+                l->best[i] = (struct kymo_near){v, (uint32_t)t};
+        }
+}
+
+static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near *best)
+{
+    struct store *s = store;
+    size_t n = 0;
+    for (size_t i = 0; i < n_q; i++)
+        if (s->kind[q[i]] == SINGLE) {
+            s->list[n] = q[i];
+            s->found[n++] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
+        }
+    kymo_near_search(&s->near, n, s->list, s->found, pair_value, s, s->n_threads);
+    n = 0;
+    for (size_t i = 0; i < n_q; i++)
+        if (s->kind[q[i]] == SINGLE) {
+            best[i] = s->found[n++];
+            if (!s->complete)
+                best[i].value = sqrt(best[i].value);
+        }
+    struct looking l = {s, n_q, q, best};
+    kymo_parallel((n_q + SEARCH_BLOCK - 1) / SEARCH_BLOCK, s->n_threads, look_block, &l);
+}
+
+/* -- the call --------------------------------------------------------------------------------- */
+
+static kymo_status no_memory(size_t n, struct kymo_err *err)
+{
+    return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                     "the clusters of %zu rows pass the memory budget", n);
+}
+
+static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct kymo_err *err)
+{
+    s->list = KYMO_NEW_RAW(a, uint32_t, 2 * s->slots + 1);
+    s->found = KYMO_NEW_RAW(a, struct kymo_near, s->slots);
+    s->n_workers = s->n_threads < 1 ? 1 : s->n_threads;
+    if (s->n_workers > WORKERS_MAX)
+        s->n_workers = WORKERS_MAX;
+    s->temp = KYMO_NEW(a, double *, s->n_workers);
+    s->query = KYMO_NEW(a, double *, s->n_workers);
+    if (!s->list || !s->found || !s->temp || !s->query)
+        return no_memory(s->slots, err);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        s->temp[i] = KYMO_NEW_RAW(a, double, 4 * s->width);
+        s->query[i] = KYMO_NEW_RAW(a, double, 4 * s->d);
+        if (!s->temp[i] || !s->query[i])
+            return no_memory(s->slots, err);
+    }
+    return KYMO_OK;
+}
+
+static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struct kymo_err *err)
+{
+    struct kymo_arena *a = j->scratch;
+    const struct kymo_dense *x = j->in->rows;
+    const size_t n = j->n, d = x->d;
+    double *rows = x->f64 ? NULL : kymo_arena_alloc_raw(a, n, d * sizeof(double));
+    s->width = (n + LANES - 1) / LANES * LANES;
+    s->w = KYMO_NEW_RAW(a, double, n);
+    s->row = KYMO_NEW_RAW(a, uint32_t, n);
+    s->kind = KYMO_NEW_RAW(a, uint8_t, n);
+    s->joins = KYMO_NEW(a, uint8_t, n);
+    s->panel = kymo_arena_alloc(a, s->width, d * sizeof(double));
+    s->used = KYMO_NEW(a, uint32_t, s->width / LANES);
+    if ((!x->f64 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->panel ||
+        !s->used)
+        return no_memory(n, err);
+    KYMO_TRY(make_scratch(s, a, err));
+    KYMO_TRY(kymo_near_init(&s->near, x, a, err));
+    s->fresh = n;
+    KYMO_TRY(kymo_page_rows_init(&s->rows, n + n / 2 + 1, n, a, err));
+    for (size_t i = 0; rows && i < n; i++)
+        kymo_dense_row(x, i, rows + i * d);
+    s->X = x->f64 ? x->f64 : rows;
+    for (size_t i = 0; i < n; i++) {
+        s->w[i] = kymo_linkage_weight(j, i);
+        s->row[i] = (uint32_t)i;
+        s->kind[i] = SINGLE;
+        s->used[i / LANES]++;
+        for (size_t c = 0; c < d; c++)
+            s->panel[(i / LANES * d + c) * LANES + i % LANES] = s->X[i * d + c];
+        kymo_near_put(&s->near, i, s->X + i * d, 0.5, (uint32_t)i);
+    }
+    return KYMO_OK;
+}
+
+kymo_status kymo_linkage_pairs(struct kymo_linkage_job *j, struct kymo_err *err)
+{
+    static const struct kymo_slots_ops ops = {search, join, height};
+    struct store s = {.complete = j->in->method == KYMO_LINKAGE_COMPLETE,
+                      .slots = j->n,
+                      .d = j->in->rows->d,
+                      .n_threads = j->in->n_threads};
+    KYMO_TRY(store_init(&s, j, err));
+    return kymo_reciprocal(j, &ops, &s, err);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "format/num/simd/near.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "format/num/parallel.h"
+#include "format/num/simd/simd.h"
+
+#define LANES KYMO_NEAR_LANES
+#define QUERIES KYMO_NEAR_QUERIES
+#define TILE_SLOTS (2 * LANES)
+#define CHUNK_COLUMNS 8u    /* of a tile, between two looks whether any pair is left */
+#define BLOCK_GROUPS 8u     /* groups of queries that share panels in the cache */
+#define STRIP_BYTES 393216u /* of panels that a block goes through before its next group */
+
+/* e of the header, doubled in LIMIT_GAIN for what float sums of up to 2^13 columns lose; more
+ * columns widen it (see gain_of). */
+#define LIMIT_E 0x1p-10
+#define UNIT_ROUND 0x1p-24
+#define SLACK_MIN 1e-30f
+#define LIMIT_MAX 1e30f
+
+/* Two panels against four queries. */
+struct tile {
+    size_t d;
+    const float *query;               /* [d,4] */
+    const float *panel;               /* [2,d,16] */
+    const float *scale, *slack;       /* [32] */
+    float value[QUERIES];             /* best so far, in the set's unit, widened */
+    float base[QUERIES];              /* value * scale + slack of the query */
+    float dist2[QUERIES][TILE_SLOTS]; /* out where hit is not 0 */
+    uint32_t hit[QUERIES];            /* out: the slots that could be nearer */
+};
+
+/* Returns whether there is a hit. */
+typedef int (*tile_fn)(struct tile *t);
+
+static inline __attribute__((always_inline)) int tile_body(struct tile *t)
+{
+    const size_t d = t->d;
+    float limit[QUERIES][TILE_SLOTS];
+    for (size_t q = 0; q < QUERIES; q++)
+        for (size_t l = 0; l < TILE_SLOTS; l++) {
+            limit[q][l] = t->value[q] * t->scale[l] + t->slack[l] + t->base[q];
+            t->dist2[q][l] = 0;
+        }
+    for (size_t from = 0; from < d; from += CHUNK_COLUMNS) {
+        const size_t to = from + CHUNK_COLUMNS < d ? from + CHUNK_COLUMNS : d;
+        int left = 0;
+        for (size_t p = 0; p < 2; p++)
+            for (size_t q = 0; q < QUERIES; q++) {
+                float sum[LANES];
+                memcpy(sum, t->dist2[q] + p * LANES, sizeof(sum));
+                for (size_t j = from; j < to; j++) {
+                    const float x = t->query[j * QUERIES + q];
+                    const float *y = t->panel + (p * d + j) * LANES;
+                    for (size_t l = 0; l < LANES; l++) {
+                        const float v = x - y[l];
+                        sum[l] += v * v;
+                    }
+                }
+                memcpy(t->dist2[q] + p * LANES, sum, sizeof(sum));
+                for (size_t l = 0; l < LANES; l++)
+                    left |= sum[l] <= limit[q][p * LANES + l];
+            }
+        if (!left)
+            return 0;
+    }
+    for (size_t q = 0; q < QUERIES; q++) {
+        t->hit[q] = 0;
+        for (size_t l = 0; l < TILE_SLOTS; l++)
+            t->hit[q] |= (uint32_t)(t->dist2[q][l] <= limit[q][l]) << l;
+    }
+    return 1;
+}
+
+static int tile_plain(struct tile *t)
+{
+    return tile_body(t);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) static int tile_avx2(struct tile *t)
+{
+    return tile_body(t);
+}
+
+__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))) static int
+tile_avx512(struct tile *t)
+{
+    const size_t d = t->d;
+    __m512 sum[QUERIES][2], limit[QUERIES][2];
+    for (size_t p = 0; p < 2; p++) {
+        const __m512 scale = _mm512_loadu_ps(t->scale + p * LANES);
+        const __m512 slack = _mm512_loadu_ps(t->slack + p * LANES);
+        for (size_t q = 0; q < QUERIES; q++) {
+            limit[q][p] = _mm512_fmadd_ps(_mm512_set1_ps(t->value[q]), scale,
+                                          _mm512_add_ps(slack, _mm512_set1_ps(t->base[q])));
+            sum[q][p] = _mm512_setzero_ps();
+        }
+    }
+    const float *query = t->query, *a = t->panel, *b = t->panel + d * LANES;
+    for (size_t from = 0; from < d; from += CHUNK_COLUMNS) {
+        const size_t to = from + CHUNK_COLUMNS < d ? from + CHUNK_COLUMNS : d;
+        for (size_t j = from; j < to; j++) {
+            const __m512 ya = _mm512_loadu_ps(a + j * LANES);
+            const __m512 yb = _mm512_loadu_ps(b + j * LANES);
+#pragma GCC unroll 4
+            for (size_t q = 0; q < QUERIES; q++) {
+                const __m512 x = _mm512_set1_ps(query[j * QUERIES + q]);
+                const __m512 va = _mm512_sub_ps(x, ya), vb = _mm512_sub_ps(x, yb);
+                sum[q][0] = _mm512_fmadd_ps(va, va, sum[q][0]);
+                sum[q][1] = _mm512_fmadd_ps(vb, vb, sum[q][1]);
+            }
+        }
+        uint32_t left = 0;
+#pragma GCC unroll 4
+        for (size_t q = 0; q < QUERIES; q++) {
+            left |= _mm512_cmp_ps_mask(sum[q][0], limit[q][0], _CMP_LE_OQ);
+            left |= _mm512_cmp_ps_mask(sum[q][1], limit[q][1], _CMP_LE_OQ);
+        }
+        if (!left)
+            return 0;
+    }
+    for (size_t q = 0; q < QUERIES; q++) {
+        const uint32_t lo = _mm512_cmp_ps_mask(sum[q][0], limit[q][0], _CMP_LE_OQ);
+        const uint32_t hi = _mm512_cmp_ps_mask(sum[q][1], limit[q][1], _CMP_LE_OQ);
+        t->hit[q] = lo | hi << LANES;
+        _mm512_storeu_ps(t->dist2[q], sum[q][0]);
+        _mm512_storeu_ps(t->dist2[q] + LANES, sum[q][1]);
+    }
+    return 1;
+}
+#endif
+
+static tile_fn choose_tile(void)
+{
+#if defined(__x86_64__)
+    switch (kymo_simd_level()) {
+    case KYMO_SIMD_AVX512:
+        return tile_avx512;
+    case KYMO_SIMD_AVX2:
+        return tile_avx2;
+    default:
+        break;
+    }
+#endif
+    return tile_plain;
+}
+
+/* -- the set -------------------------------------------------------------------------------- */
+
+/* What a limit is multiplied with, so that float sums cannot lose a neighbour. */
+static double gain_of(size_t d)
+{
+    return (1 + LIMIT_E) * (1 + 2 * (double)(d + 8) * UNIT_ROUND) * (1 + 8 * UNIT_ROUND);
+}
+
+static void measure_box(struct kymo_near_set *s, const struct kymo_dense *x)
+{
+    memset(s->centre, 0, s->d * sizeof(double));
+    for (size_t i = 0; i < x->n; i++)
+        for (size_t j = 0; j < s->d; j++)
+            s->centre[j] += kymo_dense_at(x, i, j) / (double)x->n;
+    double far = 0;
+    for (size_t i = 0; i < x->n; i++)
+        for (size_t j = 0; j < s->d; j++)
+            far = fmax(far, fabs(kymo_dense_at(x, i, j) - s->centre[j]));
+    int exponent = 0;
+    (void)frexp(far, &exponent);
+    s->unit = far > 0 && isfinite(far) ? ldexp(1, exponent > 1000 ? -1000 : -exponent) : 1;
+}
+
+kymo_status kymo_near_init(struct kymo_near_set *s, const struct kymo_dense *x,
+                           struct kymo_arena *arena, struct kymo_err *err)
+{
+    struct kymo_near_set made = {.d = x->d, .n = 0};
+    made.n_panels = 2 * ((x->n + TILE_SLOTS - 1) / TILE_SLOTS);
+    made.cap = made.n_panels * LANES;
+    made.centre = KYMO_NEW(arena, double, x->d);
+    made.x = kymo_arena_alloc(arena, made.cap, x->d * sizeof(float));
+    made.query = kymo_arena_alloc_raw(arena, made.cap, x->d * sizeof(float));
+    made.scale = KYMO_NEW(arena, float, made.cap);
+    made.slack = KYMO_NEW(arena, float, made.cap);
+    made.group = KYMO_NEW(arena, uint32_t, made.cap);
+    if (!made.centre || !made.x || !made.query || !made.scale || !made.slack || !made.group)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "the search over %zu rows by %zu columns passes the memory budget",
+                         x->n, x->d);
+    measure_box(&made, x);
+    for (size_t i = 0; i < made.cap; i++)
+        made.slack[i] = -INFINITY;
+    *s = made;
+    return KYMO_OK;
+}
+
+static float *slot_at(const struct kymo_near_set *s, size_t slot)
+{
+    return s->x + slot / LANES * s->d * LANES + slot % LANES;
+}
+
+void kymo_near_put(struct kymo_near_set *s, size_t slot, const double *x, double scale,
+                   uint32_t group)
+{
+    float *to = slot_at(s, slot);
+    double norm2 = 0;
+    for (size_t j = 0; j < s->d; j++) {
+        const double v = (x[j] - s->centre[j]) * s->unit;
+        to[j * LANES] = (float)v;
+        norm2 += v * v;
+    }
+    const double h = 2 * (1 + 1 / LIMIT_E) * UNIT_ROUND * UNIT_ROUND;
+    s->scale[slot] = (float)scale;
+    s->slack[slot] = (float)(2 * h * norm2 * gain_of(s->d)) + SLACK_MIN;
+    s->group[slot] = group;
+    s->n = slot < s->n ? s->n : slot + 1;
+}
+
+void kymo_near_drop(struct kymo_near_set *s, size_t slot)
+{
+    s->slack[slot] = -INFINITY;
+}
+
+void kymo_near_compact(struct kymo_near_set *s, size_t n, const uint32_t *from)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *x = slot_at(s, from[i]);
+        float *to = slot_at(s, i);
+        for (size_t j = 0; j < s->d; j++)
+            to[j * LANES] = x[j * LANES];
+        s->scale[i] = s->scale[from[i]];
+        s->slack[i] = s->slack[from[i]];
+        s->group[i] = s->group[from[i]];
+    }
+    for (size_t i = n; i < s->n; i++)
+        s->slack[i] = -INFINITY;
+    s->n = n;
+    s->n_panels = 2 * ((n + TILE_SLOTS - 1) / TILE_SLOTS);
+}
+
+/* -- the search ----------------------------------------------------------------------------- */
+
+struct search {
+    const struct kymo_near_set *s;
+    size_t n_q;
+    const uint32_t *q;
+    struct kymo_near *best;
+    kymo_near_fn value;
+    const void *ctx;
+    tile_fn tile;
+    double gain; /* of a value into the set's unit and float's doubt */
+    size_t strip_panels;
+};
+
+static void load_limit(const struct search *c, struct tile *t, size_t lane, size_t at)
+{
+    if (at >= c->n_q) { /* no query here: nothing is near enough */
+        t->value[lane] = 0;
+        t->base[lane] = -1;
+        return;
+    }
+    const uint32_t q = c->q[at];
+    const double v = fmin(c->best[at].value * c->gain, LIMIT_MAX);
+    t->value[lane] = (float)v;
+    t->base[lane] = t->value[lane] * c->s->scale[q] + c->s->slack[q];
+}
+
+/* Look at the hits of one query, the likeliest first: each look narrows what is left. */
+static void look(const struct search *c, struct tile *t, size_t lane, size_t at, size_t first)
+{
+    const struct kymo_near_set *s = c->s;
+    const uint32_t q = c->q[at];
+    struct kymo_near *best = &c->best[at];
+    uint32_t hit = t->hit[lane];
+    for (uint32_t rest = hit; rest; rest &= rest - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(rest);
+        if (s->group[first + l] == s->group[q])
+            hit &= ~(1u << l);
+    }
+    while (hit) {
+        unsigned next = 0;
+        float least = INFINITY;
+        for (uint32_t rest = hit; rest; rest &= rest - 1) {
+            const unsigned l = (unsigned)__builtin_ctz(rest);
+            const float v = t->dist2[lane][l] / (s->scale[first + l] + s->scale[q]);
+            if (v < least || least == INFINITY) {
+                least = v;
+                next = l;
+            }
+        }
+        hit &= ~(1u << next);
+        const uint32_t slot = (uint32_t)(first + next);
+        const double v = c->value(c->ctx, q, slot);
+        if (v > best->value || (v == best->value && slot > best->slot))
+            continue;
+        *best = (struct kymo_near){v, slot};
+        load_limit(c, t, lane, at);
+        for (uint32_t rest = hit; rest; rest &= rest - 1) {
+            const unsigned l = (unsigned)__builtin_ctz(rest);
+            if (t->dist2[lane][l] > t->value[lane] * t->scale[l] + t->slack[l] + t->base[lane])
+                hit &= ~(1u << l);
+        }
+    }
+}
+
+static void search_strip(const struct search *c, size_t group, size_t lo, size_t hi)
+{
+    const struct kymo_near_set *s = c->s;
+    struct tile t;
+    t.d = s->d;
+    t.query = s->query + group * s->d * QUERIES;
+    for (size_t l = 0; l < QUERIES; l++)
+        load_limit(c, &t, l, group * QUERIES + l);
+    for (size_t p = lo; p < hi; p += 2) {
+        t.panel = s->x + p * s->d * LANES;
+        t.scale = s->scale + p * LANES;
+        t.slack = s->slack + p * LANES;
+        if (!c->tile(&t))
+            continue;
+        for (size_t l = 0; l < QUERIES; l++)
+            if (t.hit[l] && group * QUERIES + l < c->n_q)
+                look(c, &t, l, group * QUERIES + l, p * LANES);
+    }
+}
+
+static void search_block(void *ctx, size_t block)
+{
+    const struct search *c = ctx;
+    const struct kymo_near_set *s = c->s;
+    const size_t groups = (c->n_q + QUERIES - 1) / QUERIES;
+    const size_t lo = block * BLOCK_GROUPS;
+    const size_t hi = lo + BLOCK_GROUPS < groups ? lo + BLOCK_GROUPS : groups;
+    for (size_t g = lo; g < hi; g++) {
+        float *to = s->query + g * s->d * QUERIES;
+        for (size_t l = 0; l < QUERIES; l++) {
+            const size_t at = g * QUERIES + l;
+            const float *x = slot_at(s, c->q[at < c->n_q ? at : c->n_q - 1]);
+            for (size_t j = 0; j < s->d; j++)
+                to[j * QUERIES + l] = x[j * LANES];
+        }
+    }
+    for (size_t p = 0; p < s->n_panels; p += c->strip_panels) {
+        const size_t end =
+            p + c->strip_panels < s->n_panels ? p + c->strip_panels : s->n_panels;
+        for (size_t g = lo; g < hi; g++)
+            search_strip(c, g, p, end);
+    }
+}
+
+void kymo_near_search(struct kymo_near_set *s, size_t n_q, const uint32_t *q,
+                      struct kymo_near *best, kymo_near_fn value, const void *ctx,
+                      unsigned n_threads)
+{
+    struct search c = {.s = s, .n_q = n_q, .q = q, .best = best, .value = value, .ctx = ctx};
+    c.tile = choose_tile();
+    c.gain = s->unit * s->unit * gain_of(s->d);
+    c.strip_panels = 2 + STRIP_BYTES / (LANES * sizeof(float) * s->d) / 2 * 2;
+    const size_t per_block = (size_t)BLOCK_GROUPS * QUERIES;
+    kymo_parallel((n_q + per_block - 1) / per_block, n_threads, search_block, &c);
+}
