@@ -47,11 +47,12 @@ KYMO_MUST_USE kymo_status kymo_linkage_matrix(struct kymo_linkage_job *j, struct
  *
  * Where a merge brings no two clusters nearer to each other than the nearer of its parts was, two
  * clusters that are each other's nearest will be merged with each other whatever happens elsewhere.
- * So a round finds the nearest neighbour of every cluster that does not know it and merges all such
- * pairs at once: wide work for threads and for the cache. Rounds that search much and merge little (a
- * hub to which all others point) give way to a chain of nearest neighbours, which follows one
- * cluster's neighbour to its neighbour and so on until a pair is found, and needs fewer than 3 n
- * searches in all.
+ * So a round merges all such pairs at once: wide work for threads and for the cache. A cluster
+ * whose neighbour was merged is searched for again only when it is new or the neighbour of one that
+ * knows its own, since without that it is in no pair; who is nobody's neighbour can wait. Every way
+ * from neighbour to neighbour ends in a pair, so each round finds one. Rounds that search much and
+ * merge little give way to a chain of nearest neighbours, which follows one such way at a time and
+ * needs fewer than 3 n searches in all.
  *
  * Clusters live in slots 0..n-1 of a store; of a pair the lower slot keeps the cluster.
  */
@@ -60,7 +61,8 @@ struct kymo_slot_pair {
 };
 
 struct kymo_slots_ops {
-    /* The nearest neighbours of slots q[n_q], ascending; best comes in as none. */
+    /* The nearest neighbours of slots q[n_q], ascending. best comes in as a cluster near it, of value
+     * NAN: still to be found out; or as {INFINITY, KYMO_NEAR_NONE}. */
     void (*search)(void *store, size_t n_q, const uint32_t *q, struct kymo_near *best);
     /* Merge pairs, drop their upper slots; if from is given, slot i is then what from[i] was,
      * for i < n_new. errors ELIMIT */

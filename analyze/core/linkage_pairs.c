@@ -369,6 +369,23 @@ static int is_better(double v, uint32_t slot, const struct kymo_near *than)
     return v < than->value || (v == than->value && slot < than->slot);
 }
 
+/* Find out how far a single row's presumed neighbour is; what to search single rows with: not
+ * past that distance. */
+static struct kymo_near known_single(const struct store *s, uint32_t q, struct kymo_near *best)
+{
+    if (!isnan(best->value))
+        return *best;
+    if (s->kind[best->slot] == SINGLE) {
+        const struct kymo_near known = {pair_value(s, q, best->slot), best->slot};
+        *best = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
+        return known;
+    }
+    best->value = *kymo_page_cell(&s->rows, best->slot, q);
+    /* Squaring rounds: a bound a little wider loses nothing. */
+    const double bound = s->complete ? best->value : best->value * best->value * (1 + 0x1p-40);
+    return (struct kymo_near){bound, KYMO_NEAR_NONE};
+}
+
 static void look_block(void *ctx, size_t block)
 {
     const struct looking *l = ctx;
@@ -407,15 +424,19 @@ static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near 
     for (size_t i = 0; i < n_q; i++)
         if (s->kind[q[i]] == SINGLE) {
             s->list[n] = q[i];
-            s->found[n++] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
+            s->found[n++] = known_single(s, q[i], &best[i]);
+        } else {
+            best[i] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
         }
     kymo_near_search(&s->near, n, s->list, s->found, pair_value, s, s->n_threads);
     n = 0;
     for (size_t i = 0; i < n_q; i++)
         if (s->kind[q[i]] == SINGLE) {
-            best[i] = s->found[n++];
+            struct kymo_near f = s->found[n++];
             if (!s->complete)
-                best[i].value = sqrt(best[i].value);
+                f.value = sqrt(f.value);
+            if (f.slot != KYMO_NEAR_NONE && is_better(f.value, f.slot, &best[i]))
+                best[i] = f;
         }
     struct looking l = {s, n_q, q, best};
     kymo_parallel((n_q + SEARCH_BLOCK - 1) / SEARCH_BLOCK, s->n_threads, look_block, &l);

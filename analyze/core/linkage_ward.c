@@ -39,6 +39,9 @@ static void put(struct means *m, size_t i)
 static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near *best)
 {
     struct means *m = store;
+    for (size_t i = 0; i < n_q; i++)
+        if (isnan(best[i].value))
+            best[i].value = value(m, q[i], best[i].slot);
     kymo_near_search(&m->near, n_q, q, best, value, m, m->n_threads);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
+#include <stdlib.h>
 
 #include "analyze/core/linkage_own.h"
 
@@ -18,6 +19,7 @@ struct rounds {
     const struct kymo_slots_ops *ops;
     void *store;
     size_t slots, live;
+    uint32_t since;         /* clusters born since then are new */
     struct kymo_near *nn;   /* [slots] */
     uint32_t *nn_birth;     /* [slots] birth of the neighbour when it was found */
     uint32_t *birth;        /* [slots] number of the merge that made the cluster; DEAD */
@@ -28,6 +30,7 @@ struct rounds {
     uint32_t *from, *to;    /* [slots] scratch */
     uint32_t *chain;        /* [slots] */
     size_t chain_n;
+    uint8_t *wanted;             /* [slots] scratch */
     struct kymo_slot_pair *pair; /* [slots / 2] */
 };
 
@@ -41,8 +44,12 @@ static int knows(const struct rounds *r, size_t i)
 
 static void search(struct rounds *r, size_t n_q)
 {
-    for (size_t i = 0; i < n_q; i++)
-        r->best[i] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
+    for (size_t i = 0; i < n_q; i++) {
+        const uint32_t near = r->nn[r->q[i]].slot;
+        r->best[i] = near != KYMO_NEAR_NONE && r->birth[near] != DEAD
+                         ? (struct kymo_near){NAN, near}
+                         : (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
+    }
     r->ops->search(r->store, n_q, r->q, r->best);
     for (size_t i = 0; i < n_q; i++) {
         r->nn[r->q[i]] = r->best[i];
@@ -99,14 +106,16 @@ static struct kymo_slot_pair pair_of(uint32_t a, uint32_t b)
     return a < b ? (struct kymo_slot_pair){a, b} : (struct kymo_slot_pair){b, a};
 }
 
-/* Pairs of mutual neighbours; all know theirs. Rounding may leave no such pair among equal
- * distances: then the nearest two are one. */
+/* Pairs of mutual neighbours among those that know theirs. Rounding may leave no such pair among
+ * equal distances: then the nearest two are one. */
 static size_t find_pairs(struct rounds *r)
 {
     size_t n = 0, nearest = SIZE_MAX;
     for (size_t i = 0; i < r->slots; i++) {
+        if (!knows(r, i))
+            continue;
         const uint32_t s = r->nn[i].slot;
-        if (s > i && r->nn[s].slot == i)
+        if (s > i && r->nn[s].slot == i && knows(r, s))
             r->pair[n++] = (struct kymo_slot_pair){(uint32_t)i, s};
         if (nearest == SIZE_MAX || r->nn[i].value < r->nn[nearest].value)
             nearest = i;
@@ -123,19 +132,35 @@ static kymo_status join_some(struct rounds *r, size_t n, const struct kymo_slot_
         book(r, pair[i], fmin(r->nn[pair[i].keep].value, r->nn[pair[i].drop].value));
     const size_t n_new = plan_packing(r);
     KYMO_TRY(r->ops->join(r->store, n, pair, n_new, r->from, err));
+    /* Who pointed to a dropped one now points near the cluster that took it. */
+    for (size_t i = 0; i < n; i++)
+        r->to[pair[i].drop] = r->to[pair[i].keep];
     pack(r, n_new);
     return KYMO_OK;
+}
+
+/* Those to be searched for: new ones, and neighbours of who knows them. */
+static size_t list_wanted(struct rounds *r, uint32_t since)
+{
+    memset(r->wanted, 0, r->slots);
+    for (size_t i = 0; i < r->slots; i++)
+        if (knows(r, i))
+            r->wanted[r->nn[i].slot] = 1;
+    size_t n = 0;
+    for (size_t i = 0; i < r->slots; i++)
+        if ((r->wanted[i] || r->birth[i] >= since) && !knows(r, i))
+            r->q[n++] = (uint32_t)i;
+    return n;
 }
 
 /* Returns through go_on whether rounds are worth it. Slots are packed before and after. */
 static kymo_status one_round(struct rounds *r, int *go_on, struct kymo_err *err)
 {
     size_t n_q = 0;
-    for (size_t i = 0; i < r->slots; i++)
-        if (!knows(r, i))
-            r->q[n_q++] = (uint32_t)i;
-    search(r, n_q);
+    for (size_t now; (now = list_wanted(r, r->since)) > 0; n_q += now)
+        search(r, now);
     const size_t n = find_pairs(r);
+    r->since = (uint32_t)r->job->n_found + 1;
     const size_t share = r->live / JOIN_SHARE;
     const size_t step = share > JOIN_PAIRS_MIN ? share : JOIN_PAIRS_MIN;
     for (size_t done = 0, now; done < n; done += now) {
@@ -145,6 +170,7 @@ static kymo_status one_round(struct rounds *r, int *go_on, struct kymo_err *err)
             r->pair[i] =
                 (struct kymo_slot_pair){r->to[r->pair[i].keep], r->to[r->pair[i].drop]};
     }
+    if(getenv("DBG"))__builtin_printf("live %zu nq %zu pairs %zu\n", r->live, n_q, n);
     *go_on = n_q <= n * SEARCHES_A_MERGE_MAX;
     return KYMO_OK;
 }
@@ -204,9 +230,10 @@ static kymo_status rounds_init(struct rounds *r, struct kymo_err *err)
     r->from = KYMO_NEW_RAW(a, uint32_t, n);
     r->to = KYMO_NEW_RAW(a, uint32_t, n);
     r->chain = KYMO_NEW_RAW(a, uint32_t, n);
+    r->wanted = KYMO_NEW_RAW(a, uint8_t, n);
     r->pair = KYMO_NEW_RAW(a, struct kymo_slot_pair, n / 2 + 1);
     if (!r->nn || !r->best || !r->nn_birth || !r->birth || !r->row || !r->top || !r->q ||
-        !r->from || !r->to || !r->chain || !r->pair)
+        !r->from || !r->to || !r->chain || !r->wanted || !r->pair)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "the neighbours of %zu rows pass the memory budget", n);
     for (size_t i = 0; i < n; i++) {
