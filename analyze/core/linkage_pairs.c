@@ -29,8 +29,12 @@
 #define GROUP_PAIRS 2u /* pairs of single rows whose distances are taken at once */
 #define FAR                                                                                    \
     0x1p1000 /* to itself and to slots without a cluster; finite, so that joining keeps it */
+/* Columns of the clusters' rows that are brought together at once: n / COLUMNS_SHARE and a few. */
+#define COLUMNS_SHARE 64u
+#define COLUMNS_MIN 16u
+#define COLUMN_ROWS 8u /* rows read side by side: a cache line of what is written */
 #define WORKERS_MAX 64u
-#define SEARCH_BLOCK 128u /* single rows that look through the clusters' rows together */
+#define SEARCH_BLOCK 64u /* slots that one thread searches for at least */
 
 enum kind { DEAD, SINGLE, CLUSTER };
 
@@ -47,11 +51,16 @@ struct store {
     struct kymo_page_rows rows; /* of slots; from `fresh` on those a join makes */
     size_t fresh;
     struct kymo_near_set near; /* single rows */
+    uint32_t *cluster;         /* [n_clusters] their slots, ascending */
+    size_t n_clusters;
+    double *column;      /* scratch: columns of single rows, [singles, n_clusters] */
+    size_t column_cells; /* room in it */
     size_t n_workers;
     double **temp;           /* [n_workers] each [4, width] */
     double **query;          /* [n_workers] each [d,4] */
     size_t width;            /* slots at first, padded */
-    uint32_t *list;          /* [slots] scratch */
+    double *share;           /* [slots / 2] scratch */
+    uint32_t *list;          /* [2 slots] scratch */
     struct kymo_near *found; /* [slots] scratch */
     unsigned n_threads;
 };
@@ -63,8 +72,12 @@ struct joining {
     size_t n_pairs;
     const uint32_t *from; /* or NULL: slots stay */
     size_t n_new;
-    uint32_t *task; /* pairs with a single row; then rows to bring up to date */
+    const double *share; /* [n_pairs] of the dropped */
+    uint32_t *task;      /* pairs with a single row; then rows to bring up to date */
     size_t n_tasks;
+    size_t batch_lo, batch_hi; /* tasks whose columns are at hand */
+    uint32_t *single;          /* [n_singles] single rows of the batch */
+    size_t n_singles;
     atomic_size_t next;
 };
 
@@ -107,7 +120,7 @@ static void join_rows(const struct store *s, double share, size_t n, double *res
 
 /* Distances of up to four single rows to all slots: to[4]. */
 static void rows_of_singles(const struct store *s, size_t n, const uint32_t *slot,
-                            double *query, double *const to[4])
+                            const double *column, double *query, double *const to[4])
 {
     for (size_t q = 0; q < KYMO_DISTROW_QUERIES; q++) {
         const double *x = s->X + s->row[slot[q < n ? q : 0]] * s->d;
@@ -116,11 +129,11 @@ static void rows_of_singles(const struct store *s, size_t n, const uint32_t *slo
     }
     kymo_dist_panels((s->slots + LANES - 1) / LANES, s->d, s->panel, s->used, query,
                      !s->complete, to);
-    for (size_t t = 0; t < s->slots; t++) {
-        if (s->kind[t] == SINGLE)
-            continue;
-        for (size_t q = 0; q < n; q++)
-            to[q][t] = s->kind[t] == DEAD ? FAR : *kymo_page_cell(&s->rows, t, slot[q]);
+    for (size_t q = 0; q < n; q++) {
+        for (size_t t = 0; t < s->slots; t++)
+            to[q][t] = s->kind[t] == DEAD ? FAR : to[q][t];
+        for (size_t c = 0; c < s->n_clusters; c++)
+            to[q][s->cluster[c]] = column[q * s->n_clusters + c];
     }
 }
 
@@ -141,7 +154,7 @@ static void write_row(const struct joining *g, double *row, size_t own, size_t p
     for (size_t p = 0; p < g->n_pairs; p++) {
         const struct kymo_slot_pair *e = &g->pair[p];
         if (e->keep != own)
-            row[e->keep] = joined(s->complete, share_of(s, *e), row[e->keep], row[e->drop]);
+            row[e->keep] = joined(s->complete, g->share[p], row[e->keep], row[e->drop]);
         row[e->drop] = FAR;
     }
     if (own != SIZE_MAX)
@@ -158,14 +171,10 @@ static void write_row(const struct joining *g, double *row, size_t own, size_t p
     }
 }
 
-/* Pairs that hold a single row: rows made anew. */
-static void make_group(struct joining *g, size_t group, double *temp, double *query)
+/* Single rows of tasks lo..hi-1; returns how many. */
+static size_t singles_of(const struct joining *g, size_t lo, size_t hi, uint32_t *single)
 {
-    struct store *s = g->s;
-    double *const to[4] = {temp, temp + s->width, temp + 2 * s->width, temp + 3 * s->width};
-    const size_t lo = group * GROUP_PAIRS;
-    const size_t hi = lo + GROUP_PAIRS < g->n_tasks ? lo + GROUP_PAIRS : g->n_tasks;
-    uint32_t single[4] = {0};
+    const struct store *s = g->s;
     size_t n = 0;
     for (size_t i = lo; i < hi; i++) {
         const struct kymo_slot_pair *e = &g->pair[g->task[i]];
@@ -174,11 +183,41 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
         if (s->kind[e->drop] == SINGLE)
             single[n++] = e->drop;
     }
-    rows_of_singles(s, n, single, query, to);
+    return n;
+}
+
+/* Columns of the batch's single rows out of some clusters' rows. Row after row, since one page of a
+ * row holds many of the columns, while a column would touch every page of all rows. */
+static void column_block(void *ctx, size_t block)
+{
+    const struct joining *g = ctx;
+    const struct store *s = g->s;
+    const size_t lo = block * COLUMN_ROWS;
+    const size_t n = s->n_clusters - lo < COLUMN_ROWS ? s->n_clusters - lo : COLUMN_ROWS;
+    for (size_t i = 0; i < g->n_singles; i++) {
+        double *to = s->column + i * s->n_clusters + lo;
+        for (size_t t = 0; t < n; t++)
+            to[t] = *kymo_page_cell(&s->rows, s->cluster[lo + t], g->single[i]);
+    }
+}
+
+/* Pairs that hold a single row: rows made anew. */
+static void make_group(struct joining *g, size_t group, double *temp, double *query)
+{
+    struct store *s = g->s;
+    double *const to[4] = {temp, temp + s->width, temp + 2 * s->width, temp + 3 * s->width};
+    const size_t lo = g->batch_lo + group * GROUP_PAIRS;
+    const size_t hi = lo + GROUP_PAIRS < g->batch_hi ? lo + GROUP_PAIRS : g->batch_hi;
+    uint32_t single[4] = {0};
+    const size_t n = singles_of(g, lo, hi, single);
+    size_t before = 0; /* single rows of the batch before these */
+    while (g->single[before] != single[0])
+        before++;
+    rows_of_singles(s, n, single, s->column + before * s->n_clusters, query, to);
     size_t at = 0;
     for (size_t i = lo; i < hi; i++) {
         const struct kymo_slot_pair *e = &g->pair[g->task[i]];
-        double share = share_of(s, *e);
+        double share = g->share[g->task[i]];
         double *into = to[at];
         if (s->kind[e->keep] == SINGLE && s->kind[e->drop] == SINGLE) {
             join_rows(s, share, s->slots, into, to[at + 1]);
@@ -199,27 +238,41 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
     }
 }
 
+/* Without new slots a row that lives on changes in a few places only. */
+static void update_places(const struct joining *g, size_t slot)
+{
+    const struct store *s = g->s;
+    for (size_t p = 0; p < g->n_pairs; p++) {
+        double *a = kymo_page_cell(&s->rows, slot, g->pair[p].keep);
+        double *b = kymo_page_cell(&s->rows, slot, g->pair[p].drop);
+        *a = joined(s->complete, g->share[p], *a, *b);
+        *b = FAR;
+    }
+}
+
 /* Row of a cluster that lives on, or, for a task past the slots, of a pair of clusters. */
 static void update_row(struct joining *g, size_t i, double *temp)
 {
     struct store *s = g->s;
     const uint32_t t = g->task[i];
-    if (t < s->fresh) {
+    if (t < s->fresh && !g->from) {
+        update_places(g, t);
+    } else if (t < s->fresh) {
         read_row(s, t, temp);
         write_row(g, temp, SIZE_MAX, t);
-        return;
+    } else {
+        const size_t p = t - s->fresh;
+        read_row(s, g->pair[p].keep, temp);
+        read_row(s, g->pair[p].drop, temp + s->width);
+        join_rows(s, g->share[p], s->slots, temp, temp + s->width);
+        write_row(g, temp, g->pair[p].keep, g->pair[p].keep);
     }
-    const struct kymo_slot_pair *e = &g->pair[t - s->fresh];
-    read_row(s, e->keep, temp);
-    read_row(s, e->drop, temp + s->width);
-    join_rows(s, share_of(s, *e), s->slots, temp, temp + s->width);
-    write_row(g, temp, e->keep, e->keep);
 }
 
 static void make_worker(void *ctx, size_t w)
 {
     struct joining *g = ctx;
-    const size_t groups = (g->n_tasks + GROUP_PAIRS - 1) / GROUP_PAIRS;
+    const size_t groups = (g->batch_hi - g->batch_lo + GROUP_PAIRS - 1) / GROUP_PAIRS;
     for (size_t i; (i = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed)) < groups;)
         make_group(g, i, g->s->temp[w], g->s->query[w]);
 }
@@ -243,20 +296,6 @@ static int holds_single(const struct store *s, struct kymo_slot_pair p)
     return s->kind[p.keep] == SINGLE || s->kind[p.drop] == SINGLE;
 }
 
-/* Without new slots the rows that live on change in two places only. */
-static void update_columns(const struct store *s, struct kymo_slot_pair p)
-{
-    const double share = share_of(s, p);
-    for (size_t t = 0; t < s->slots; t++) {
-        if (s->kind[t] != CLUSTER || t == p.keep || t == p.drop)
-            continue;
-        double *a = kymo_page_cell(&s->rows, t, p.keep);
-        double *b = kymo_page_cell(&s->rows, t, p.drop);
-        *a = joined(s->complete, share, *a, *b);
-        *b = FAR;
-    }
-}
-
 static size_t list_updates(struct joining *g)
 {
     const struct store *s = g->s;
@@ -264,11 +303,6 @@ static size_t list_updates(struct joining *g)
     for (size_t p = 0; p < g->n_pairs; p++)
         if (!holds_single(s, g->pair[p]))
             g->task[n++] = (uint32_t)(s->fresh + p);
-    if (!g->from) {
-        for (size_t p = 0; p < g->n_pairs; p++)
-            update_columns(s, g->pair[p]);
-        return n;
-    }
     for (size_t p = 0; p < g->n_pairs; p++)
         s->joins[g->pair[p].keep] = s->joins[g->pair[p].drop] = 1;
     for (size_t t = 0; t < s->slots; t++)
@@ -334,24 +368,52 @@ static void pack(struct store *s, size_t n_new, const uint32_t *from)
     s->slots = n_new;
 }
 
+/* New rows for all tasks, as many at a time as there is room for columns. */
+static void make_rows(struct joining *g)
+{
+    struct store *s = g->s;
+    const size_t room = s->n_clusters ? s->column_cells / s->n_clusters / 2 : s->slots;
+    for (g->batch_lo = 0; g->batch_lo < g->n_tasks; g->batch_lo = g->batch_hi) {
+        g->batch_hi = g->n_tasks - g->batch_lo < room ? g->n_tasks : g->batch_lo + room;
+        g->n_singles = singles_of(g, g->batch_lo, g->batch_hi, g->single);
+        kymo_parallel((s->n_clusters + COLUMN_ROWS - 1) / COLUMN_ROWS, s->n_threads,
+                      column_block, g);
+        run_workers(g, (g->batch_hi - g->batch_lo + GROUP_PAIRS - 1) / GROUP_PAIRS,
+                    make_worker);
+    }
+}
+
+static void list_clusters(struct store *s)
+{
+    s->n_clusters = 0;
+    for (size_t t = 0; t < s->slots; t++)
+        if (s->kind[t] == CLUSTER)
+            s->cluster[s->n_clusters++] = (uint32_t)t;
+}
+
 static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair *pair,
                         size_t n_new, const uint32_t *from, struct kymo_err *err)
 {
     struct store *s = store;
     struct joining g = {.s = s, .pair = pair, .n_pairs = n_pairs, .from = from, .n_new = n_new};
     g.task = s->list;
+    g.single = s->list + s->slots; /* a task has at most two, and is done with before updates */
+    for (size_t p = 0; p < n_pairs; p++)
+        s->share[p] = share_of(s, pair[p]);
+    g.share = s->share;
     for (size_t p = 0; p < n_pairs; p++)
         if (holds_single(s, pair[p])) {
             KYMO_TRY(kymo_page_rows_add(&s->rows, s->fresh + g.n_tasks, from ? n_new : s->slots,
                                         err));
             g.task[g.n_tasks++] = (uint32_t)p;
         }
-    run_workers(&g, (g.n_tasks + GROUP_PAIRS - 1) / GROUP_PAIRS, make_worker);
+    make_rows(&g);
     g.n_tasks = list_updates(&g);
     run_workers(&g, g.n_tasks, update_worker);
     settle(&g);
     if (from)
         pack(s, n_new, from);
+    list_clusters(s);
     return KYMO_OK;
 }
 
@@ -362,6 +424,7 @@ struct looking {
     size_t n_q;
     const uint32_t *q;
     struct kymo_near *best;
+    size_t block; /* a result does not depend on it: the least is the least */
 };
 
 static int is_better(double v, uint32_t slot, const struct kymo_near *than)
@@ -386,12 +449,23 @@ static struct kymo_near known_single(const struct store *s, uint32_t q, struct k
     return (struct kymo_near){bound, KYMO_NEAR_NONE};
 }
 
+static void look_at_clusters(const struct store *s, uint32_t q, size_t lo, size_t hi,
+                             struct kymo_near *best)
+{
+    double v[COLUMN_ROWS];
+    for (size_t c = lo; c < hi; c++)
+        v[c - lo] = *kymo_page_cell(&s->rows, s->cluster[c], q);
+    for (size_t c = lo; c < hi; c++)
+        if (is_better(v[c - lo], s->cluster[c], best))
+            *best = (struct kymo_near){v[c - lo], s->cluster[c]};
+}
+
 static void look_block(void *ctx, size_t block)
 {
     const struct looking *l = ctx;
     const struct store *s = l->s;
-    const size_t lo = block * SEARCH_BLOCK;
-    const size_t hi = lo + SEARCH_BLOCK < l->n_q ? lo + SEARCH_BLOCK : l->n_q;
+    const size_t lo = block * l->block;
+    const size_t hi = lo + l->block < l->n_q ? lo + l->block : l->n_q;
     size_t singles = 0;
     for (size_t i = lo; i < hi; i++) {
         if (s->kind[l->q[i]] == SINGLE) {
@@ -407,14 +481,12 @@ static void look_block(void *ctx, size_t block)
                 l->best[i] = (struct kymo_near){v, (uint32_t)(at + where)};
         }
     }
-    for (size_t t = 0; singles && t < s->slots; t++)
-        for (size_t i = lo; s->kind[t] == CLUSTER && i < hi; i++) {
-            if (s->kind[l->q[i]] != SINGLE)
-                continue;
-            const double v = *kymo_page_cell(&s->rows, t, l->q[i]);
-            if (is_better(v, (uint32_t)t, &l->best[i]))
-                l->best[i] = (struct kymo_near){v, (uint32_t)t};
-        }
+    for (size_t c = 0; singles && c < s->n_clusters; c += COLUMN_ROWS) {
+        const size_t end = c + COLUMN_ROWS < s->n_clusters ? c + COLUMN_ROWS : s->n_clusters;
+        for (size_t i = lo; i < hi; i++)
+            if (s->kind[l->q[i]] == SINGLE)
+                look_at_clusters(s, l->q[i], c, end, &l->best[i]);
+    }
 }
 
 static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near *best)
@@ -438,8 +510,10 @@ static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near 
             if (f.slot != KYMO_NEAR_NONE && is_better(f.value, f.slot, &best[i]))
                 best[i] = f;
         }
-    struct looking l = {s, n_q, q, best};
-    kymo_parallel((n_q + SEARCH_BLOCK - 1) / SEARCH_BLOCK, s->n_threads, look_block, &l);
+    struct looking l = {s, n_q, q, best, n_q / s->n_workers + 1};
+    if (l.block < SEARCH_BLOCK)
+        l.block = SEARCH_BLOCK;
+    kymo_parallel((n_q + l.block - 1) / l.block, s->n_threads, look_block, &l);
 }
 
 /* -- the call --------------------------------------------------------------------------------- */
@@ -452,14 +526,19 @@ static kymo_status no_memory(size_t n, struct kymo_err *err)
 
 static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct kymo_err *err)
 {
-    s->list = KYMO_NEW_RAW(a, uint32_t, 2 * s->slots + 1);
+    s->list = KYMO_NEW_RAW(a, uint32_t, 2 * s->slots + 2);
     s->found = KYMO_NEW_RAW(a, struct kymo_near, s->slots);
+    s->share = KYMO_NEW_RAW(a, double, s->slots / 2 + 1);
+    s->cluster = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
+    s->column_cells = s->slots * (s->slots / COLUMNS_SHARE + COLUMNS_MIN);
+    s->column = KYMO_NEW_RAW(a, double, s->column_cells);
     s->n_workers = s->n_threads < 1 ? 1 : s->n_threads;
     if (s->n_workers > WORKERS_MAX)
         s->n_workers = WORKERS_MAX;
     s->temp = KYMO_NEW(a, double *, s->n_workers);
     s->query = KYMO_NEW(a, double *, s->n_workers);
-    if (!s->list || !s->found || !s->temp || !s->query)
+    if (!s->list || !s->found || !s->share || !s->cluster || !s->column || !s->temp ||
+        !s->query)
         return no_memory(s->slots, err);
     for (size_t i = 0; i < s->n_workers; i++) {
         s->temp[i] = KYMO_NEW_RAW(a, double, 4 * s->width);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analyze/core/linkage_own.h"
 
@@ -11,8 +11,8 @@
  * they hold. */
 #define JOIN_SHARE 8u
 #define JOIN_PAIRS_MIN 64u
-/* The chain packs the slots when fewer than three quarters of them hold a cluster. */
-#define IS_SPARSE(live, slots) ((live) < (slots) / 4 * 3)
+/* Slots are packed when fewer than seven eighths of them hold a cluster. */
+#define IS_SPARSE(live, slots) ((live) < (slots) - (slots) / 8)
 
 struct rounds {
     struct kymo_linkage_job *job;
@@ -36,10 +36,11 @@ struct rounds {
 
 #define DEAD UINT32_MAX
 
+/* A dead one knows nobody. */
 static int knows(const struct rounds *r, size_t i)
 {
     const uint32_t s = r->nn[i].slot;
-    return s != KYMO_NEAR_NONE && r->birth[s] == r->nn_birth[i];
+    return r->birth[i] != DEAD && s != KYMO_NEAR_NONE && r->birth[s] == r->nn_birth[i];
 }
 
 static void search(struct rounds *r, size_t n_q)
@@ -125,18 +126,34 @@ static size_t find_pairs(struct rounds *r)
     return n;
 }
 
+/* Merge pairs, which are booked already; packs the slots now and then. r->to says afterwards where
+ * slots have gone. */
+static kymo_status join(struct rounds *r, size_t n, const struct kymo_slot_pair *pair,
+                        struct kymo_err *err)
+{
+    const int packs = IS_SPARSE(r->live, r->slots);
+    const size_t n_new = plan_packing(r);
+    KYMO_TRY(r->ops->join(r->store, n, pair, packs ? n_new : 0, packs ? r->from : NULL, err));
+    for (size_t i = 0; !packs && i < r->slots; i++)
+        r->to[i] = (uint32_t)i;
+    /* Who pointed to a dropped one now points near the cluster that took it. */
+    for (size_t i = 0; i < n; i++)
+        r->to[pair[i].drop] = r->to[pair[i].keep];
+    if (packs)
+        pack(r, n_new);
+    else
+        for (size_t i = 0; i < r->slots; i++)
+            if (r->nn[i].slot != KYMO_NEAR_NONE)
+                r->nn[i].slot = r->to[r->nn[i].slot];
+    return KYMO_OK;
+}
+
 static kymo_status join_some(struct rounds *r, size_t n, const struct kymo_slot_pair *pair,
                              struct kymo_err *err)
 {
     for (size_t i = 0; i < n; i++)
         book(r, pair[i], fmin(r->nn[pair[i].keep].value, r->nn[pair[i].drop].value));
-    const size_t n_new = plan_packing(r);
-    KYMO_TRY(r->ops->join(r->store, n, pair, n_new, r->from, err));
-    /* Who pointed to a dropped one now points near the cluster that took it. */
-    for (size_t i = 0; i < n; i++)
-        r->to[pair[i].drop] = r->to[pair[i].keep];
-    pack(r, n_new);
-    return KYMO_OK;
+    return join(r, n, pair, err);
 }
 
 /* Those to be searched for: new ones, and neighbours of who knows them. */
@@ -148,12 +165,12 @@ static size_t list_wanted(struct rounds *r, uint32_t since)
             r->wanted[r->nn[i].slot] = 1;
     size_t n = 0;
     for (size_t i = 0; i < r->slots; i++)
-        if ((r->wanted[i] || r->birth[i] >= since) && !knows(r, i))
+        if ((r->wanted[i] || r->birth[i] >= since) && r->birth[i] != DEAD && !knows(r, i))
             r->q[n++] = (uint32_t)i;
     return n;
 }
 
-/* Returns through go_on whether rounds are worth it. Slots are packed before and after. */
+/* Returns through go_on whether rounds are worth it. */
 static kymo_status one_round(struct rounds *r, int *go_on, struct kymo_err *err)
 {
     size_t n_q = 0;
@@ -170,7 +187,8 @@ static kymo_status one_round(struct rounds *r, int *go_on, struct kymo_err *err)
             r->pair[i] =
                 (struct kymo_slot_pair){r->to[r->pair[i].keep], r->to[r->pair[i].drop]};
     }
-    if(getenv("DBG"))__builtin_printf("live %zu nq %zu pairs %zu\n", r->live, n_q, n);
+    if (getenv("DBG"))
+        __builtin_printf("live %zu nq %zu pairs %zu\n", r->live, n_q, n);
     *go_on = n_q <= n * SEARCHES_A_MERGE_MAX;
     return KYMO_OK;
 }
@@ -188,12 +206,7 @@ static kymo_status join_chain(struct rounds *r, double value, struct kymo_err *e
     const struct kymo_slot_pair p = pair_of(r->chain[r->chain_n - 2], r->chain[r->chain_n - 1]);
     r->chain_n -= 2;
     book(r, p, value);
-    if (!IS_SPARSE(r->live, r->slots))
-        return r->ops->join(r->store, 1, &p, 0, NULL, err);
-    const size_t n_new = plan_packing(r);
-    KYMO_TRY(r->ops->join(r->store, 1, &p, n_new, r->from, err));
-    pack(r, n_new);
-    return KYMO_OK;
+    return join(r, 1, &p, err);
 }
 
 /* Follow nearest neighbours until two are each other's; of equal ones the way back is taken. */
