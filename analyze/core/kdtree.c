@@ -350,11 +350,12 @@ static void reach_into_leaf(struct reach_walk *w, size_t leaf, const double *box
             w->bound = w->heap[r].bound > w->bound ? w->heap[r].bound : w->bound;
 }
 
-/* gap: squared distance of the node's box to the leaf's, already known. */
+/* gap: squared distance of the node's box to the leaf's, already known. What is just at the bound does
+ * not move it, so equal rows without end are not walked through. */
 static void reach_walk_node(struct reach_walk *w, struct kymo_kdnode v, double gap)
 {
     const struct kymo_kdtree *t = w->all->t;
-    if (gap > w->bound)
+    if (gap >= w->bound)
         return;
     if (kymo_kdnode_is_leaf(v)) {
         if (v.lo != w->leaf)

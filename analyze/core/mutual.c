@@ -21,6 +21,7 @@ struct found {
 /* Of a node's rows. */
 struct summary {
     uint32_t set;  /* the one set that all belong to, or MIXED */
+    uint32_t row;  /* the lowest */
     double reach2; /* the least */
 };
 
@@ -88,8 +89,8 @@ struct looking {
     const double *box;
     uint32_t set; /* of all that look, or MIXED */
     uint64_t rows;
-    double widest;      /* the largest bound */
-    double bound[ROWS]; /* what the row's set has found already; farther rows do not matter */
+    double widest;                       /* the longest bound */
+    struct kymo_mutual_edge bound[ROWS]; /* in rows: the first edge that the row's set knows */
     struct found found[ROWS];
 };
 
@@ -98,18 +99,44 @@ static void tighten(struct looking *w)
     w->widest = 0;
     for (uint64_t rows = w->rows; rows; rows &= rows - 1) {
         const size_t r = lowest(rows);
-        w->widest = w->bound[r] > w->widest ? w->bound[r] : w->widest;
+        w->widest = w->bound[r].dist2 > w->widest ? w->bound[r].dist2 : w->widest;
     }
 }
 
-/* Row r of the leaf found something: its whole set looks no farther than that. */
-static void share_bound(struct looking *w, size_t r)
+/* Row r of the leaf found an edge: its whole set looks for earlier ones only. */
+static void share_bound(struct looking *w, size_t r, struct kymo_mutual_edge e)
 {
     const uint32_t *set = w->g->set + w->leaf * ROWS;
     for (uint64_t rows = w->rows; rows; rows &= rows - 1) {
         const size_t q = lowest(rows);
-        if (set[q] == set[r] && w->found[r].dist2 < w->bound[q])
-            w->bound[q] = w->found[r].dist2;
+        if (set[q] == set[r] && by_length(&e, &w->bound[q]) < 0)
+            w->bound[q] = e;
+    }
+}
+
+static struct kymo_mutual_edge edge_of(double dist2, uint32_t row, uint32_t other)
+{
+    return (struct kymo_mutual_edge){dist2, row < other ? row : other,
+                                     row < other ? other : row};
+}
+
+/* Row r of the leaf against those in a bucket that are near: bits, and squared distances. */
+static void look_at_rows(struct looking *w, size_t r, size_t leaf, uint64_t near,
+                         const double *dist2)
+{
+    const struct growing *g = w->g;
+    const size_t slot = w->leaf * ROWS + r;
+    for (; near; near &= near - 1) {
+        const size_t q = lowest(near), to = leaf * ROWS + q;
+        if (g->set[to] == g->set[slot])
+            continue;
+        const double reach2 = g->reach2[to] > g->reach2[slot] ? g->reach2[to] : g->reach2[slot];
+        const struct kymo_mutual_edge e =
+            edge_of(dist2[q] > reach2 ? dist2[q] : reach2, g->t->row[slot], g->t->row[to]);
+        if (by_length(&e, &w->bound[r]) < 0) {
+            w->found[r] = (struct found){(uint32_t)to, e.dist2};
+            share_bound(w, r, e);
+        }
     }
 }
 
@@ -118,40 +145,42 @@ static void look_into_leaf(struct looking *w, size_t leaf, const struct summary 
 {
     const struct growing *g = w->g;
     const struct kymo_kdtree *t = g->t;
-    const double *own = kymo_kdtree_bucket(t, w->leaf), *other = kymo_kdtree_bucket(t, leaf);
+    const double *own = kymo_kdtree_bucket(t, w->leaf);
     double dist2[ROWS];
     uint64_t rows = w->rows & kymo_bucket_near_box(t->d, box, own, w->widest);
     for (; rows; rows &= rows - 1) {
-        const size_t r = lowest(rows);
-        const uint32_t slot = (uint32_t)(w->leaf * ROWS + r);
-        if (sum->set == g->set[slot] || sum->reach2 > w->bound[r] ||
-            g->reach2[slot] > w->bound[r])
+        const size_t r = lowest(rows), slot = w->leaf * ROWS + r;
+        const double bound = w->bound[r].dist2;
+        if (sum->set == g->set[slot] || sum->reach2 > bound || g->reach2[slot] > bound)
             continue;
-        uint64_t near = kymo_bucket_near(t->d, own + kymo_bucket_at(t->d, r), LANES, other,
-                                         w->bound[r], dist2);
-        for (; near; near &= near - 1) {
-            const size_t q = lowest(near);
-            const uint32_t to = (uint32_t)(leaf * ROWS + q);
-            if (g->set[to] == g->set[slot])
-                continue;
-            const double reach2 =
-                g->reach2[to] > g->reach2[slot] ? g->reach2[to] : g->reach2[slot];
-            const struct kymo_mutual_edge e = {dist2[q] > reach2 ? dist2[q] : reach2, slot, to};
-            const struct kymo_mutual_edge known = {w->found[r].dist2, slot, w->found[r].slot};
-            if (e.dist2 > w->bound[r] || !is_before(t, e, known))
-                continue;
-            w->found[r] = (struct found){to, e.dist2};
-            share_bound(w, r);
-        }
+        const uint64_t near = kymo_bucket_near(t->d, own + kymo_bucket_at(t->d, r), LANES,
+                                               kymo_kdtree_bucket(t, leaf), bound, dist2);
+        look_at_rows(w, r, leaf, near, dist2);
     }
     tighten(w);
+}
+
+/* Whether some row might find an earlier edge among rows that are dist2 away or more, from row on:
+ * where many are equally far, only those of lower rows are. */
+static int may_find(const struct looking *w, double dist2, uint32_t row)
+{
+    if (dist2 < w->widest)
+        return 1;
+    for (uint64_t rows = w->rows; rows && dist2 <= w->widest; rows &= rows - 1) {
+        const size_t r = lowest(rows);
+        const struct kymo_mutual_edge e = edge_of(dist2, w->g->t->row[w->leaf * ROWS + r], row);
+        if (by_length(&e, &w->bound[r]) < 0)
+            return 1;
+    }
+    return 0;
 }
 
 static void look_into_node(struct looking *w, struct kymo_kdnode v, double gap)
 {
     const struct kymo_kdtree *t = w->g->t;
     const struct summary *sum = &w->g->sum[v.i];
-    if (gap > w->widest || sum->reach2 > w->widest || (sum->set == w->set && sum->set != MIXED))
+    if ((sum->set == w->set && sum->set != MIXED) ||
+        !may_find(w, gap > sum->reach2 ? gap : sum->reach2, sum->row))
         return;
     if (kymo_kdnode_is_leaf(v)) {
         if (v.lo != w->leaf)
@@ -161,9 +190,12 @@ static void look_into_node(struct looking *w, struct kymo_kdnode v, double gap)
     const struct kymo_kdnode l = kymo_kdnode_left(v), r = kymo_kdnode_right(v);
     const double gap_l = kymo_box_nearest(t->d, w->box, kymo_kdtree_box(t, l.i));
     const double gap_r = kymo_box_nearest(t->d, w->box, kymo_kdtree_box(t, r.i));
-    /* Where both boxes touch, the side of the leaf comes first. */
-    const int left_first =
-        gap_l < gap_r || (!(gap_r < gap_l) && w->leaf < kymo_kdtree_mid(v.lo, v.hi));
+    /* Of two that are equally near, the side where the leaf is; else that of the lower rows. */
+    int left_first = gap_l < gap_r;
+    if (!left_first && !(gap_r < gap_l))
+        left_first = w->leaf >= v.lo && w->leaf < v.hi
+                         ? w->leaf < l.hi
+                         : w->g->sum[l.i].row < w->g->sum[r.i].row;
     if (left_first)
         look_into_node(w, l, gap_l);
     look_into_node(w, r, gap_r);
@@ -178,12 +210,14 @@ static void open_rows(struct looking *w)
     for (uint64_t rows = kymo_kdtree_rows(g->t, w->leaf); rows; rows &= rows - 1) {
         const size_t r = lowest(rows), slot = w->leaf * ROWS + r;
         const struct found *f = &g->found[slot];
-        const double bound = g->best[g->set[slot]].dist2;
-        if (f->slot != NO_SLOT || f->dist2 > bound)
+        const struct kymo_mutual_edge *best = &g->best[g->set[slot]];
+        if (f->slot != NO_SLOT || f->dist2 > best->dist2)
             continue;
         w->set = !w->rows || w->set == g->set[slot] ? g->set[slot] : MIXED;
         w->rows |= UINT64_C(1) << r;
-        w->bound[r] = bound < DBL_MAX ? bound : DBL_MAX;
+        w->bound[r] = best->b != NO_SLOT
+                          ? in_rows(g->t, *best)
+                          : (struct kymo_mutual_edge){DBL_MAX, KYMO_NO_ROW, KYMO_NO_ROW};
         w->found[r] = (struct found){NO_SLOT, INFINITY};
     }
 }
@@ -203,11 +237,17 @@ static void look_from_leaf(void *ctx, size_t leaf)
     look_into_leaf(&w, leaf, &g->sum[own.i], w.box);
     look_into_node(&w, kymo_kdtree_root(g->t), 0);
     for (; w.rows; w.rows &= w.rows - 1) {
-        /* Nothing nearer than the bound was overlooked; what another row of the set undercut is
-         * not known to be this row's nearest. */
-        const size_t r = lowest(w.rows);
-        const int is_known = w.found[r].slot != NO_SLOT && w.found[r].dist2 <= w.bound[r];
-        g->found[leaf * ROWS + r] = is_known ? w.found[r] : (struct found){NO_SLOT, w.bound[r]};
+        /* No edge before the bound was overlooked; if the bound is another row's, this row's nearest
+         * is not known, but is that far away or more. */
+        const size_t r = lowest(w.rows), slot = leaf * ROWS + r;
+        struct found f = w.found[r];
+        if (f.slot != NO_SLOT) {
+            const struct kymo_mutual_edge e =
+                edge_of(f.dist2, g->t->row[slot], g->t->row[f.slot]);
+            if (by_length(&e, &w.bound[r]) != 0)
+                f.slot = NO_SLOT;
+        }
+        g->found[slot] = f.slot != NO_SLOT ? f : (struct found){NO_SLOT, w.bound[r].dist2};
     }
 }
 
@@ -222,10 +262,12 @@ static void sum_up(struct growing *g, struct kymo_kdnode v)
         sum_up(g, r);
         const struct summary *a = &g->sum[l.i], *b = &g->sum[r.i];
         s->set = a->set == b->set ? a->set : MIXED;
+        s->row = a->row < b->row ? a->row : b->row;
         s->reach2 = a->reach2 < b->reach2 ? a->reach2 : b->reach2;
         return;
     }
     s->set = g->set[v.lo * ROWS];
+    s->row = g->t->row[v.lo * ROWS]; /* ascending in a leaf */
     s->reach2 = INFINITY;
     for (size_t slot = v.lo * ROWS; slot < v.hi * ROWS && slot < g->t->n; slot++) {
         s->set = s->set == g->set[slot] ? s->set : MIXED;
