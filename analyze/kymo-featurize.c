@@ -16,9 +16,9 @@
 
 struct opts {
     const char *out, *by, *format;
-    struct kymo_opt_list in;
-    uint64_t window_ns, step_ns;
-    bool list, force, quiet;
+    struct kymo_opt_list in, fit_on;
+    uint64_t window_ns, step_ns, threads;
+    bool list, json, force, quiet;
 };
 
 static int parse_args(int argc, char **argv, struct opts *o)
@@ -32,12 +32,19 @@ static int parse_args(int argc, char **argv, struct opts *o)
          (double)KYMO_WINDOW_NS_MIN, (double)KYMO_WINDOW_NS_MAX},
         {KYMO_OPT_TIME, 0, "step", "TIME", "from one window's start to the next (as --window)",
          &o->step_ns, (double)KYMO_WINDOW_NS_MIN, (double)KYMO_WINDOW_NS_MAX},
-        {KYMO_OPT_CHOICE, 0, "by", "host|cgroup|comm|process", "what a window is about (host)",
-         &o->by, 0, 0},
+        {KYMO_OPT_CHOICE, 0, "by", KYMO_BY_WORDS, "what a window is about (host)", &o->by, 0,
+         0},
+        {KYMO_OPT_LIST, 0, "fit-on", "FILE",
+         "learn from this capture of good hours what is usual: how rare n-grams are, and which "
+         "paths, peers, executables and sequences are known; may be given again",
+         &o->fit_on, 0, 0},
         {KYMO_OPT_CHOICE, 0, "format", "kymo|csv|npy",
          "form of the output (by the end of its name, else kymo)", &o->format, 0, 0},
-        {KYMO_OPT_FLAG, 0, "list", NULL,
-         "print every feature with its unit, transform and weight, and leave", &o->list, 0, 0},
+        {KYMO_OPT_U64, 'j', "jobs", "N", "threads that decode; the same bytes for any (1)",
+         &o->threads, 1, 256},
+        {KYMO_OPT_FLAG, 0, "list", NULL, "print what every feature is, and leave", &o->list, 0,
+         0},
+        {KYMO_OPT_FLAG, 0, "json", NULL, "print the list as JSON", &o->json, 0, 0},
         {KYMO_OPT_FLAG, 0, "force", NULL, "overwrite an output that exists", &o->force, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no summary and no warnings", &o->quiet, 0, 0},
     };
@@ -48,6 +55,7 @@ static int parse_args(int argc, char **argv, struct opts *o)
         .positional_max = SIZE_MAX,
         .examples = "kymo featurize prod.kymo -w prod.features.kymo\n"
                     "kymo featurize --by comm --window 5s --step 1s a.kymo b.kymo -w both.csv\n"
+                    "kymo featurize --fit-on good.kymo prod.kymo -w prod.features.kymo\n"
                     "kymo featurize --list\n",
         .opt = table,
         .n_opt = KYMO_COUNT_OF(table),
@@ -60,6 +68,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
         return usage;
     if (!o->step_ns)
         o->step_ns = o->window_ns;
+    if (o->json && !o->list)
+        return kymo_cli_usage(TOOL, "--json is of --list");
     if (o->list)
         return KYMO_CLI_GO_ON;
     if (!o->in.n)
@@ -71,13 +81,33 @@ static int parse_args(int argc, char **argv, struct opts *o)
 
 static void print_list(const struct kymo_feature_spec *spec)
 {
-    printf("%-22s %-6s %-15s %-9s %8s  %s\n", "feature", "unit", "transform", "group", "weight",
-           "floor");
+    char about[KYMO_ABOUT_BYTES], from[KYMO_ABOUT_BYTES];
+    printf("%-22s %-6s %-15s %-9s %8s  %-5s  %-19s %s\n", "feature", "unit", "transform",
+           "group", "weight", "floor", "table", "what it is");
     for (size_t j = 0; j < spec->d; j++) {
         const struct kymo_feature_column *c = &spec->column[j];
-        printf("%-22s %-6s %-15s %-9s %8.4f  %g\n", c->name, *c->unit ? c->unit : "-",
-               kymo_bend_name(c->bend), c->group, c->weight, c->floor);
+        printf("%-22s %-6s %-15s %-9s %8.4f  %-5g  %-19s %s\n", c->name,
+               *c->unit ? c->unit : "-", kymo_bend_name(c->bend), c->group, c->weight, c->floor,
+               kymo_feature_from_text(c->from, from), kymo_feature_about(j, about));
     }
+}
+
+static kymo_status print_list_json(const struct kymo_feature_spec *spec, struct kymo_err *err)
+{
+    json_t *doc = kymo_feature_spec_json(spec);
+    json_t *columns = doc ? json_object_get(doc, "columns") : NULL;
+    for (size_t j = 0; j < json_array_size(columns); j++) {
+        char about[KYMO_ABOUT_BYTES];
+        json_object_set_new(json_array_get(columns, j), "about",
+                            json_string(kymo_feature_about(j, about)));
+    }
+    kymo_status s = KYMO_OK;
+    if (columns)
+        s = kymo_json_write(doc, "-", 0, err);
+    else
+        s = KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    json_decref(doc);
+    return s;
 }
 
 static const char *format_of(const struct opts *o)
@@ -101,7 +131,23 @@ static kymo_status write_matrix(const struct opts *o, const struct kymo_matrix *
     return kymo_matrix_write(m, fd, o->out, err);
 }
 
+/* What a capture of calls that were only counted does not tell. */
+static void say_missing(const char *path, const struct kymo_feature_spec *spec,
+                        const struct kymo_capture_facts *f)
+{
+    size_t n = 0;
+    for (size_t j = 0; j < spec->d; j++)
+        n += (spec->column[j].from & KYMO_FROM_CALLS) &&
+             !kymo_feature_is_there(&spec->column[j], f->from) &&
+             !(spec->column[j].from & KYMO_FROM_KNOWN);
+    if (n)
+        kymo_cli_say(TOOL,
+                     "warning: %s has no row for each call: %zu features are 0 and say nothing",
+                     path, n);
+}
+
 static void say_capture(const struct opts *o, const char *path,
+                        const struct kymo_feature_spec *spec,
                         const struct kymo_capture_facts *f)
 {
     if (o->quiet)
@@ -114,9 +160,10 @@ static void say_capture(const struct opts *o, const char *path,
     if (f->dropped)
         kymo_cli_say(TOOL, "warning: %s: %" PRIu64 " events were lost of %" PRIu64, path,
                      f->dropped, f->stored + f->dropped);
+    say_missing(path, spec, f);
     char count[32];
     kymo_cli_say(TOOL, "%s: %s events, %.1f s, %" PRIu64 " windows", path,
-                 kymo_human_count(count, sizeof(count), f->rows),
+                 kymo_human_count(count, sizeof(count), f->rows + f->calls),
                  (double)(f->last_ns - f->first_ns) / 1e9, f->windows);
 }
 
@@ -125,9 +172,57 @@ static kymo_status load_all(const struct opts *o, struct kymo_matrix *m, const c
 {
     for (size_t i = 0; i < o->in.n; i++) {
         *at = o->in.v[i];
-        KYMO_TRY(kymo_matrix_load_capture(m, o->in.v[i], (uint32_t)i, err));
-        say_capture(o, o->in.v[i], &m->capture[i]);
+        KYMO_TRY(
+            kymo_matrix_load_capture(m, o->in.v[i], (uint32_t)i, (unsigned)o->threads, err));
+        say_capture(o, o->in.v[i], m->spec, &m->capture[i]);
     }
+    return KYMO_OK;
+}
+
+static void say_vocabulary(const struct opts *o, const struct kymo_vocabulary *v)
+{
+    for (int k = 0; !o->quiet && k < KYMO_KNOWN_KINDS; k++)
+        if (v->known[k].met > v->known[k].n)
+            kymo_cli_say(TOOL,
+                         "warning: of %" PRIu64 " %s the %" PRIu32
+                         " most frequent are known; the others will be new",
+                         v->known[k].met, kymo_known_name((enum kymo_known)k), v->known[k].n);
+}
+
+/* Freeze into the spec what the captures of --fit-on tell. */
+static kymo_status fit(const struct opts *o, struct kymo_feature_spec *spec,
+                       struct kymo_arena *arena, const char **at, struct kymo_err *err)
+{
+    static struct kymo_vocabulary_fit learned;
+    struct kymo_vocabulary *v = NULL;
+    kymo_status s = KYMO_OK;
+    for (size_t i = 0; i < o->fit_on.n && !s; i++) {
+        *at = o->fit_on.v[i];
+        s = kymo_vocabulary_load(&learned, spec, *at, (unsigned)o->threads, err);
+    }
+    if (o->fit_on.n && !s)
+        s = kymo_vocabulary_freeze(&v, &learned, arena, err);
+    kymo_vocabulary_release(&learned);
+    if (s || !v)
+        return s;
+    say_vocabulary(o, v);
+    spec->vocabulary = v;
+    return KYMO_OK;
+}
+
+static kymo_status make_matrix(const struct opts *o, struct kymo_matrix *m,
+                               struct kymo_feature_spec *spec, int fd, const char **at,
+                               struct kymo_err *err)
+{
+    KYMO_TRY(fit(o, spec, &m->arena, at, err));
+    KYMO_TRY(kymo_matrix_set_spec(m, spec, err));
+    KYMO_TRY(load_all(o, m, at, err));
+    *at = o->out;
+    KYMO_TRY(write_matrix(o, m, fd, err));
+    if (m->n == 0 && !o->quiet)
+        kymo_cli_say(
+            TOOL,
+            "warning: no window came out; captures without rows, or shorter than a window?");
     return KYMO_OK;
 }
 
@@ -135,6 +230,8 @@ static kymo_status run(const struct opts *o, struct kymo_feature_spec *spec, con
                        struct kymo_err *err)
 {
     KYMO_TRY(kymo_feature_spec_init(spec, o->window_ns, o->step_ns, kymo_by_value(o->by), err));
+    if (o->list && o->json)
+        return print_list_json(spec, err);
     if (o->list) {
         print_list(spec);
         return KYMO_OK;
@@ -144,17 +241,7 @@ static kymo_status run(const struct opts *o, struct kymo_feature_spec *spec, con
     KYMO_TRY(kymo_out_open(&out, o->out, o->force, err));
     struct kymo_matrix m;
     kymo_matrix_init(&m, 0);
-    kymo_status s = kymo_matrix_set_spec(&m, spec, err);
-    if (!s)
-        s = load_all(o, &m, at, err);
-    if (!s) {
-        *at = o->out;
-        s = write_matrix(o, &m, out.fd, err);
-    }
-    if (!s && m.n == 0 && !o->quiet)
-        kymo_cli_say(
-            TOOL,
-            "warning: no window came out; captures without rows, or shorter than a window?");
+    const kymo_status s = make_matrix(o, &m, spec, out.fd, at, err);
     kymo_matrix_release(&m);
     if (!s)
         return kymo_out_commit(&out, err);
@@ -165,7 +252,7 @@ static kymo_status run(const struct opts *o, struct kymo_feature_spec *spec, con
 int main(int argc, char **argv)
 {
     static struct kymo_feature_spec spec;
-    struct opts o = {.window_ns = 1000000000, .by = "host"};
+    struct opts o = {.window_ns = 1000000000, .threads = 1, .by = "host"};
     const int usage = parse_args(argc, argv, &o);
     if (usage != KYMO_CLI_GO_ON)
         return usage;

@@ -115,15 +115,33 @@ static kymo_status load(struct job *j, const char **at, struct kymo_err *err)
                              "several inputs have to be captures, and %s is a "
                              "matrix",
                              j->o->in.v[0]);
-        KYMO_TRY(kymo_matrix_load_capture(&j->m, j->o->in.v[i], (uint32_t)i, err));
+        KYMO_TRY(kymo_matrix_load_capture(&j->m, j->o->in.v[i], (uint32_t)i, 1, err));
     }
     *at = j->o->in.v[0];
     return is_matrix ? kymo_model_accepts(&j->model, &j->m, j->o->in.v[0], err) : KYMO_OK;
 }
 
+/* Columns that weigh in the model and that a capture does not tell. */
+static size_t columns_missing(const struct job *j, const struct kymo_capture_facts *f)
+{
+    size_t n = 0;
+    for (size_t c = 0; j->model.spec && c < j->model.d; c++) {
+        const struct kymo_feature_column *column = &j->model.spec->column[c];
+        n += j->model.column[c].weight > 0 && !kymo_feature_is_there(column, f->from) &&
+             (!(column->from & KYMO_FROM_KNOWN) || j->model.spec->vocabulary);
+    }
+    return n;
+}
+
 static void warn(const struct job *j)
 {
     for (size_t i = 0; i < j->m.n_captures; i++) {
+        const size_t missing = columns_missing(j, &j->m.capture[i]);
+        if (missing && !j->o->quiet)
+            kymo_cli_say(TOOL,
+                         "warning: %s does not tell %zu of the model's %zu features, which are "
+                         "taken for 0; was it recorded at another level?",
+                         j->m.capture[i].name, missing, j->model.d);
         if (j->m.capture[i].torn)
             kymo_cli_say(TOOL, "warning: %s ends in mid-chunk; what came before is judged",
                          j->m.capture[i].name);

@@ -49,17 +49,24 @@ static kymo_status load_bytes(struct kymo_matrix *m, const char *path, struct ky
     return kymo_csv_parse(m, text, n, path, err);
 }
 
+#define TABLES_MAX 32u
+enum wanted { WANT_MATRIX, WANT_ANY };
+
 static kymo_status open_any(kymo_reader **r, const char *path, const struct kymo_batch **first,
-                            int captures, struct kymo_err *err)
+                            enum wanted wanted, unsigned threads, struct kymo_err *err)
 {
-    const char *tables[16];
+    const char *tables[TABLES_MAX];
     size_t n = 0;
     for (size_t i = 0; i < kymo_matrix_tables_n; i++)
         tables[n++] = kymo_matrix_tables[i];
-    for (size_t i = 0; captures && i < kymo_feature_tables_n; i++)
+    for (size_t i = 0; i < kymo_feature_tables_n; i++)
         tables[n++] = kymo_feature_tables[i];
     KYMO_TRY(kymo_reader_open(r, path, READER_BYTES_MAX, err));
-    kymo_status s = kymo_reader_select(*r, tables, n, err);
+    kymo_status s = wanted == WANT_ANY ? kymo_feature_ask(*r, err) : KYMO_OK;
+    if (!s)
+        s = kymo_reader_select(*r, tables, wanted == WANT_ANY ? n : kymo_matrix_tables_n, err);
+    if (!s)
+        s = kymo_reader_threads(*r, threads, err);
     if (!s)
         s = kymo_reader_next(*r, first, err);
     if (s) {
@@ -75,7 +82,7 @@ kymo_status kymo_matrix_load(struct kymo_matrix *m, const char *path, struct kym
         return load_bytes(m, path, err);
     kymo_reader *r = NULL;
     const struct kymo_batch *first;
-    KYMO_TRY(open_any(&r, path, &first, 0, err));
+    KYMO_TRY(open_any(&r, path, &first, WANT_MATRIX, 1, err));
     const kymo_status s = kymo_matrix_read(m, r, first, path, err);
     kymo_reader_close(r);
     return s;
@@ -113,7 +120,7 @@ kymo_status kymo_matrix_load_any(struct kymo_matrix *m, const char *path,
         return load_bytes(m, path, err);
     kymo_reader *r = NULL;
     const struct kymo_batch *first;
-    KYMO_TRY(open_any(&r, path, &first, 1, err));
+    KYMO_TRY(open_any(&r, path, &first, WANT_ANY, 1, err));
     *is_matrix = first ? strcmp(first->schema->table, "features") == 0 : 0;
     for (size_t i = 0; !first && i < kymo_reader_schemas(r); i++)
         *is_matrix |= strcmp(kymo_reader_schema(r, i)->table, "features") == 0;
@@ -131,16 +138,63 @@ kymo_status kymo_matrix_load_any(struct kymo_matrix *m, const char *path,
 }
 
 kymo_status kymo_matrix_load_capture(struct kymo_matrix *m, const char *path, uint32_t ordinal,
-                                     struct kymo_err *err)
+                                     unsigned threads, struct kymo_err *err)
 {
     kymo_reader *r = NULL;
     const struct kymo_batch *first;
-    KYMO_TRY(open_any(&r, path, &first, 1, err));
+    KYMO_TRY(open_any(&r, path, &first, WANT_ANY, threads, err));
     kymo_status s;
     if (first && strcmp(first->schema->table, "features") == 0)
         s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a feature matrix already", path);
     else
         s = featurize(m, r, first, path, ordinal, err);
+    kymo_reader_close(r);
+    return s;
+}
+
+/* -- vocabulary ------------------------------------------------------------------------------- */
+
+struct learner {
+    struct kymo_vocabulary_fit *fit;
+    const struct kymo_feature_spec *spec;
+};
+
+/* What was lost says nothing about what is usual. */
+static kymo_status learn_window(void *ctx, const struct kymo_window *w, struct kymo_err *err)
+{
+    const struct learner *l = ctx;
+    (void)err;
+    if (w->lost <= KYMO_LOST_MAX)
+        kymo_feature_learn_window(l->fit, l->spec, w->x);
+    return KYMO_OK;
+}
+
+kymo_status kymo_vocabulary_load(struct kymo_vocabulary_fit *fit,
+                                 const struct kymo_feature_spec *spec, const char *path,
+                                 unsigned threads, struct kymo_err *err)
+{
+    struct learner l = {fit, spec};
+    struct kymo_feature_run *run = NULL;
+    struct kymo_arena arena;
+    struct kymo_capture_facts facts;
+    struct kymo_span *span;
+    size_t n_spans;
+    kymo_reader *r = NULL;
+    const struct kymo_batch *first;
+    KYMO_TRY(open_any(&r, path, &first, WANT_ANY, threads, err));
+    kymo_arena_init(&arena, READER_BYTES_MAX);
+    kymo_status s = KYMO_OK;
+    if (first && strcmp(first->schema->table, "features") == 0)
+        s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                      "%s is a feature matrix; a vocabulary is learned from captures", path);
+    if (!s)
+        s = kymo_feature_open(&run, spec, 0, &arena, learn_window, &l, err);
+    if (!s) {
+        kymo_feature_learn(run, fit);
+        s = kymo_feature_read(r, first, run, &facts, &span, &n_spans, err);
+    }
+    kymo_feature_close(run);
+    kymo_arena_release(&arena);
     kymo_reader_close(r);
     return s;
 }

@@ -25,8 +25,16 @@ KYMO_MUST_USE kymo_status kymo_matrix_load_any(struct kymo_matrix *m, const char
                                                const struct kymo_feature_spec *spec,
                                                int *is_matrix, struct kymo_err *err);
 
-/* Featurize one capture into a matrix whose spec was set. ordinal: which capture it is. */
+/* Featurize one capture into a matrix whose spec was set. ordinal: which capture it is; threads decode
+ * ahead, and change no byte of it. */
 KYMO_MUST_USE kymo_status kymo_matrix_load_capture(struct kymo_matrix *m, const char *path,
-                                                   uint32_t ordinal, struct kymo_err *err);
+                                                   uint32_t ordinal, unsigned threads,
+                                                   struct kymo_err *err);
+
+/* Learn from a capture what is usual in windows of a spec without a vocabulary. */
+KYMO_MUST_USE kymo_status kymo_vocabulary_load(struct kymo_vocabulary_fit *fit,
+                                               const struct kymo_feature_spec *spec,
+                                               const char *path, unsigned threads,
+                                               struct kymo_err *err);
 
 #endif

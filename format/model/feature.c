@@ -11,9 +11,10 @@
 
 /* The registry: a group is one file and one line here. The order is the order of the columns. */
 static const struct kymo_feature_group *const groups[] = {
-    &kymo_group_calls, &kymo_group_classes, &kymo_group_errors, &kymo_group_latency,
-    &kymo_group_time,  &kymo_group_bytes,   &kymo_group_places, &kymo_group_process,
-    &kymo_group_pairs, &kymo_group_triples,
+    &kymo_group_calls,    &kymo_group_classes, &kymo_group_errors, &kymo_group_latency,
+    &kymo_group_time,     &kymo_group_bytes,   &kymo_group_places, &kymo_group_process,
+    &kymo_group_pairs,    &kymo_group_triples, &kymo_group_grams,  &kymo_group_mix,
+    &kymo_group_failures, &kymo_group_opens,   &kymo_group_new,
 };
 
 const struct kymo_feature_group *kymo_feature_group_at(size_t i)
@@ -21,7 +22,36 @@ const struct kymo_feature_group *kymo_feature_group_at(size_t i)
     return i < KYMO_COUNT_OF(groups) ? groups[i] : NULL;
 }
 
-static const char *const by_names[KYMO_BY_COUNT] = {"host", "cgroup", "comm", "process"};
+size_t kymo_group_at(const struct kymo_feature_group *g)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < KYMO_COUNT_OF(groups) && groups[i] != g; i++)
+        at += groups[i]->acc_bytes;
+    return at;
+}
+
+/* Least spreads that count, in bent units: a factor of e^0.5 for what is logged, a twentieth for square
+ * roots of shares, half a bit for entropies. */
+void kymo_column_set(struct kymo_feature_column *out, const char *prefix, const char *name,
+                     const char *suffix, const char *unit, enum kymo_bend bend, uint32_t from)
+{
+    snprintf(out->name, sizeof(out->name), "%s%s%s", prefix, name, suffix);
+    snprintf(out->unit, sizeof(out->unit), "%s", unit);
+    out->bend = bend;
+    out->floor = bend == KYMO_BEND_SQRT ? 0.05 : 0.5;
+    out->from = from;
+}
+
+static const char *const by_names[KYMO_BY_COUNT] = {"host", "cgroup", "container", "pod",
+                                                    "exe",  "comm",   "process"};
+static const struct {
+    uint32_t bit;
+    const char *tables;
+} from_names[] = {
+    {KYMO_FROM_CALLS, "syscall"},      {KYMO_FROM_COUNTS, "count"},
+    {KYMO_FROM_PROCESSES, "process"},  {KYMO_FROM_OPENS, "fd"},
+    {KYMO_FROM_KNOWN, "(vocabulary)"},
+};
 static const char *const bend_names[KYMO_BEND_COUNT] = {"none", "standard", "log1p+standard",
                                                         "sqrt+standard"};
 
@@ -100,20 +130,56 @@ kymo_status kymo_feature_spec_init(struct kymo_feature_spec *spec, uint64_t wind
     return KYMO_OK;
 }
 
+const char *kymo_feature_about(size_t j, char buf[KYMO_ABOUT_BYTES])
+{
+    size_t g = 0;
+    while (g < KYMO_COUNT_OF(groups) && j >= groups[g]->n_columns)
+        j -= groups[g++]->n_columns;
+    buf[0] = 0;
+    if (g < KYMO_COUNT_OF(groups))
+        groups[g]->about(j, buf);
+    return buf;
+}
+
+const char *kymo_feature_from_text(uint32_t from, char buf[KYMO_ABOUT_BYTES])
+{
+    size_t n = 0;
+    buf[0] = 0;
+    for (size_t i = 0; i < KYMO_COUNT_OF(from_names); i++)
+        if (from & from_names[i].bit)
+            n += (size_t)snprintf(buf + n, KYMO_ABOUT_BYTES - n, "%s%s",
+                                  n && from_names[i].tables[0] != '(' ? "|" : "",
+                                  from_names[i].tables);
+    return buf;
+}
+
+int kymo_feature_is_there(const struct kymo_feature_column *c, uint32_t from)
+{
+    const uint32_t tables = c->from & ~(uint32_t)KYMO_FROM_KNOWN;
+    if ((c->from & KYMO_FROM_KNOWN) && !(from & KYMO_FROM_KNOWN))
+        return 0;
+    if (tables == KYMO_FROM_CALLS && (from & KYMO_FROM_COUNTS))
+        return 0;
+    return (tables & from) != 0;
+}
+
 json_t *kymo_feature_spec_json(const struct kymo_feature_spec *spec)
 {
     json_t *columns = json_array();
     for (size_t j = 0; columns && j < spec->d; j++) {
         const struct kymo_feature_column *c = &spec->column[j];
-        json_array_append_new(columns, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "name",
+        char from[KYMO_ABOUT_BYTES];
+        json_array_append_new(columns, json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f}", "name",
                                                  c->name, "unit", c->unit, "group", c->group,
+                                                 "from", kymo_feature_from_text(c->from, from),
                                                  "transform", kymo_bend_name(c->bend), "weight",
                                                  c->weight, "floor", c->floor));
     }
-    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "name", KYMO_FEATURE_SPEC_NAME,
+    json_t *known = spec->vocabulary ? kymo_vocabulary_json(spec->vocabulary) : json_null();
+    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o, s:o}", "name", KYMO_FEATURE_SPEC_NAME,
                      "version", (int)KYMO_FEATURE_SPEC_VERSION, "window_ns",
                      (json_int_t)spec->window_ns, "step_ns", (json_int_t)spec->step_ns, "by",
-                     kymo_by_name(spec->by), "columns", columns);
+                     kymo_by_name(spec->by), "vocabulary", known, "columns", columns);
 }
 
 static kymo_status parse_column(const struct kymo_feature_column *mine, const json_t *j,
@@ -132,8 +198,21 @@ static kymo_status parse_column(const struct kymo_feature_column *mine, const js
     return KYMO_OK;
 }
 
+static kymo_status parse_vocabulary(struct kymo_feature_spec *spec, const json_t *j,
+                                    struct kymo_arena *arena, const char *name,
+                                    struct kymo_err *err)
+{
+    const json_t *known = json_object_get(j, "vocabulary");
+    struct kymo_vocabulary *v = NULL;
+    if (known && !json_is_null(known))
+        KYMO_TRY(kymo_vocabulary_parse(&v, known, arena, name, err));
+    spec->vocabulary = v;
+    return KYMO_OK;
+}
+
 kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec, const json_t *j,
-                                    const char *name, struct kymo_err *err)
+                                    struct kymo_arena *arena, const char *name,
+                                    struct kymo_err *err)
 {
     const char *word, *by;
     uint64_t version, window_ns, step_ns;
@@ -144,7 +223,7 @@ kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec, const json_t
         return KYMO_FAIL(
             err, KYMO_EINPUT, KYMO_NOWHERE,
             "%s has features '%.60s' version %" PRIu64 ", this build computes '%s' version %u; "
-            "run featurize again on the captures",
+            "run featurize again on the captures, and train again on that",
             name, word, version, KYMO_FEATURE_SPEC_NAME, KYMO_FEATURE_SPEC_VERSION);
     KYMO_TRY(kymo_json_get_u64(j, "window_ns", name, &window_ns, err));
     KYMO_TRY(kymo_json_get_u64(j, "step_ns", name, &step_ns, err));
@@ -162,7 +241,7 @@ kymo_status kymo_feature_spec_parse(struct kymo_feature_spec *spec, const json_t
                          json_array_size(columns), spec->d);
     for (size_t i = 0; i < spec->d; i++)
         KYMO_TRY(parse_column(&spec->column[i], json_array_get(columns, i), i, name, err));
-    return KYMO_OK;
+    return parse_vocabulary(spec, j, arena, name, err);
 }
 
 kymo_status kymo_feature_spec_match(const struct kymo_feature_spec *want,
@@ -181,5 +260,13 @@ kymo_status kymo_feature_spec_match(const struct kymo_feature_spec *want,
     if (want->d != have->d)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
                          "%s has %zu features, the model has %zu", name, have->d, want->d);
+    if (!want->vocabulary != !have->vocabulary ||
+        (want->vocabulary && want->vocabulary->xxh3 != have->vocabulary->xxh3))
+        return KYMO_FAIL(
+            err, KYMO_EINPUT, KYMO_NOWHERE,
+            "%s has %s, the model %s: featurize the captures by the model, or both "
+            "with the same --fit-on",
+            name, have->vocabulary ? "a vocabulary" : "no vocabulary",
+            want->vocabulary ? "has another" : "has none");
     return KYMO_OK;
 }

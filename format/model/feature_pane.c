@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * feature_pane.c: panes of time with an accumulator an entity, and windows made of them.
  */
+#include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,6 @@
 /* Bounds of what a capture can make us hold. */
 #define GAP_PANES_MAX 1000000u /* a leap in time past this is damage, not idleness */
 #define PANES_MAX 1000000u     /* open at once, in a capture without seals */
-#define ENTITY_NAME_MAX 384u
 
 kymo_status kymo_feature_no_memory(struct kymo_err *err)
 {
@@ -157,55 +158,6 @@ static kymo_status add_entity(struct kymo_feature_run *r, struct pane *p, uint64
     return KYMO_OK;
 }
 
-static const char *cgroup_path(const struct kymo_feature_run *r, uint64_t id)
-{
-    for (size_t i = r->cgroup_n; i-- > 0;)
-        if (r->cgroup[i].id == id)
-            return r->cgroup[i].path;
-    return NULL;
-}
-
-static void name_entity(const struct kymo_feature_run *r, const struct who *w, char *out)
-{
-    const int comm = w->comm_bytes < 64 ? (int)w->comm_bytes : 64;
-    const char *path;
-    switch (r->spec->by) {
-    case KYMO_BY_CGROUP:
-        path = cgroup_path(r, w->cgroup);
-        if (path && *path)
-            snprintf(out, ENTITY_NAME_MAX, "%s", path);
-        else
-            snprintf(out, ENTITY_NAME_MAX, "cgroup %" PRIu64, w->cgroup);
-        return;
-    case KYMO_BY_COMM:
-        snprintf(out, ENTITY_NAME_MAX, "%.*s", comm, w->comm);
-        return;
-    case KYMO_BY_PROCESS:
-        snprintf(out, ENTITY_NAME_MAX, "%.*s %" PRIu64 ".%" PRIu64 ".%" PRIu64, comm, w->comm,
-                 w->pid, w->start_ns, w->execseq);
-        return;
-    default:
-        snprintf(out, ENTITY_NAME_MAX, "host");
-    }
-}
-
-void kymo_entity_key(const struct kymo_feature_run *r, struct who *w)
-{
-    switch (r->spec->by) {
-    case KYMO_BY_CGROUP:
-        w->key = w->cgroup;
-        return;
-    case KYMO_BY_COMM:
-        w->key = XXH3_64bits(w->comm, w->comm_bytes);
-        return;
-    case KYMO_BY_PROCESS:
-        w->key = kymo_mix64(kymo_mix64(w->pid) ^ w->start_ns) + w->execseq;
-        return;
-    default:
-        w->key = 0;
-    }
-}
-
 kymo_status kymo_entity_get(struct kymo_feature_run *r, struct pane *p, const struct who *w,
                             uint32_t *index, struct kymo_err *err)
 {
@@ -213,9 +165,9 @@ kymo_status kymo_entity_get(struct kymo_feature_run *r, struct pane *p, const st
         KYMO_TRY(rehash_pane(p, err));
     uint32_t *slot = find_slot(p, w->key);
     if (!*slot) {
-        char name[ENTITY_NAME_MAX];
+        char name[KYMO_ENTITY_NAME_MAX];
         uint32_t i;
-        name_entity(r, w, name);
+        kymo_entity_name(r, w, name);
         KYMO_TRY(add_entity(r, p, w->key, name, &i, err));
         *slot = i + 1;
     }
@@ -225,6 +177,12 @@ kymo_status kymo_entity_get(struct kymo_feature_run *r, struct pane *p, const st
 
 /* -- windows out ------------------------------------------------------------------------------ */
 
+static int by_entity_key(const void *a, const void *b)
+{
+    const struct entity *x = *(struct entity *const *)a, *y = *(struct entity *const *)b;
+    return x->key != y->key ? (x->key > y->key) - (x->key < y->key) : strcmp(x->name, y->name);
+}
+
 static int by_entity_name(const void *a, const void *b)
 {
     const struct entity *x = *(struct entity *const *)a, *y = *(struct entity *const *)b;
@@ -233,16 +191,20 @@ static int by_entity_name(const void *a, const void *b)
 }
 
 static kymo_status emit(struct kymo_feature_run *r, uint64_t start_ns, uint64_t dur_ns,
-                        double lost, const char *entity, uint64_t events, const uint8_t *acc,
-                        struct kymo_err *err)
+                        double lost, const struct entity *e, uint64_t events,
+                        const uint8_t *acc, struct kymo_err *err)
 {
-    const double seconds = (double)dur_ns / 1e9;
+    const uint64_t end_ns = start_ns + dur_ns;
+    struct kymo_finish f = {
+        .acc = acc, .seconds = (double)dur_ns / 1e9, .vocabulary = r->spec->vocabulary};
     double *x = r->x;
+    kymo_opens_of(r, e->key, end_ns, f.open);
     for (size_t g = 0; g < r->n_groups; g++) {
-        r->group[g]->finish(acc + r->at[g], seconds, x);
+        r->group[g]->finish(acc + r->at[g], &f, x);
         x += r->group[g]->n_columns;
     }
-    const uint64_t end_ns = start_ns + dur_ns;
+    for (size_t j = 0; j < r->spec->d; j++)
+        assert(isfinite(r->x[j])); /* no group divides by nothing */
     const struct kymo_window w = {
         .start_ns = start_ns,
         .dur_ns = dur_ns,
@@ -250,7 +212,7 @@ static kymo_status emit(struct kymo_feature_run *r, uint64_t start_ns, uint64_t 
         .events = events,
         .lost = lost,
         .capture = r->capture,
-        .entity = entity,
+        .entity = e->name,
         .x = r->x,
     };
     r->facts.windows++;
@@ -268,7 +230,8 @@ static uint64_t merge_entity(struct kymo_feature_run *r, uint64_t first, uint64_
             continue;
         events += p->entity[slot - 1].events;
         for (size_t g = 0; g < r->n_groups; g++)
-            r->group[g]->merge(r->merged + r->at[g], p->entity[slot - 1].acc + r->at[g]);
+            if (r->group[g]->merge)
+                r->group[g]->merge(r->merged + r->at[g], p->entity[slot - 1].acc + r->at[g]);
     }
     return events;
 }
@@ -289,10 +252,12 @@ static kymo_status window_entities(struct kymo_feature_run *r, uint64_t first,
         for (uint32_t j = 0; j < p->n; j++)
             e[n++] = &p->entity[j];
     }
-    qsort(e, n, sizeof(struct entity *), by_entity_name);
+    /* a process may go by another name from one pane to the next */
+    qsort(e, n, sizeof(struct entity *), by_entity_key);
     for (size_t i = 0; i < n; i++)
         if (!kept || e[kept - 1]->key != e[i]->key)
             e[kept++] = e[i];
+    qsort(e, kept, sizeof(struct entity *), by_entity_name);
     *out = e;
     *n_out = kept;
     return KYMO_OK;
@@ -321,15 +286,18 @@ kymo_status kymo_pane_emit(struct kymo_feature_run *r, uint64_t first, uint64_t 
     size_t n;
     KYMO_TRY(window_entities(r, first, &e, &n, err));
     kymo_status s = KYMO_OK;
-    if (n == 0 && r->spec->by == KYMO_BY_HOST)
-        s = emit(r, start_ns, dur_ns, lost, "host", 0, r->merged, err);
+    if (n == 0 && r->spec->by == KYMO_BY_HOST) {
+        char host[] = "host";
+        const struct entity idle = {.name = host};
+        s = emit(r, start_ns, dur_ns, lost, &idle, 0, r->merged, err);
+    }
     for (size_t i = 0; i < n && !s; i++) {
         if (r->window_panes == 1) {
-            s = emit(r, start_ns, dur_ns, lost, e[i]->name, e[i]->events, e[i]->acc, err);
+            s = emit(r, start_ns, dur_ns, lost, e[i], e[i]->events, e[i]->acc, err);
             continue;
         }
         const uint64_t events = merge_entity(r, first, e[i]->key);
-        s = emit(r, start_ns, dur_ns, lost, e[i]->name, events, r->merged, err);
+        s = emit(r, start_ns, dur_ns, lost, e[i], events, r->merged, err);
         kymo_acc_release(r, r->merged);
         memset(r->merged, 0, r->acc_bytes);
     }
@@ -360,5 +328,6 @@ kymo_status kymo_pane_close_until(struct kymo_feature_run *r, uint64_t ts, uint6
         KYMO_TRY(kymo_pane_emit(r, r->pane_first, r->spec->window_ns, err));
         drop_first_pane(r);
     }
+    kymo_opens_forget(r, r->origin_ns + r->pane_first * r->step_ns);
     return KYMO_OK;
 }

@@ -1,152 +1,170 @@
 /* SPDX-License-Identifier: Apache-2.0
- * feature_place.c: where the calls went: how many different paths and peers.
+ * feature_place.c: where the calls went: how many different paths and peers, how evenly, and which of
+ * them the spec's vocabulary does not have.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-#include "format/model/feature_group.h"
+#include "format/model/feature_places.h"
 
-#define FLOOR_LOG 0.5
-
-struct places {
-    struct kymo_distinct path, peer;
-};
-
-static void grow(struct kymo_distinct *s)
+const struct kymo_places *kymo_places(const struct kymo_finish *f)
 {
-    const uint32_t slots = s->slots ? s->slots * 2 : 64;
-    uint64_t *slot = calloc(slots, sizeof(*slot));
-    if (!slot)
-        return;
-    for (uint32_t i = 0; i < s->slots; i++) {
-        if (!s->slot[i])
+    return kymo_group_memory(f, &kymo_group_places);
+}
+
+/* -- names to hashes -------------------------------------------------------------------------- */
+
+#define SHAPE_BYTES_MAX 512u
+
+/* Numbers in names (pids, ports, dates, versions) are new every time: what is known of a name is its
+ * text with each run of digits as one. */
+static uint64_t shape_hash(const char *s, size_t n)
+{
+    char text[SHAPE_BYTES_MAX];
+    size_t kept = 0;
+    for (size_t i = 0; i < n && kept < sizeof(text); i++) {
+        const int digit = s[i] >= '0' && s[i] <= '9';
+        if (digit && kept && text[kept - 1] == '0')
             continue;
-        uint32_t at = (uint32_t)s->slot[i] & (slots - 1);
-        while (slot[at])
-            at = (at + 1) & (slots - 1);
-        slot[at] = s->slot[i];
+        text[kept++] = digit ? '0' : s[i];
     }
-    free(s->slot);
-    s->slot = slot;
-    s->slots = slots;
-}
-
-void kymo_distinct_add(struct kymo_distinct *s, uint64_t hash)
-{
-    hash += !hash;
-    if (s->n >= s->slots - s->slots / 4 && s->n < KYMO_DISTINCT_MAX)
-        grow(s);
-    if (!s->slots)
-        return;
-    uint32_t at = (uint32_t)hash & (s->slots - 1);
-    while (s->slot[at]) {
-        if (s->slot[at] == hash)
-            return;
-        at = (at + 1) & (s->slots - 1);
-    }
-    if (s->n >= s->slots - s->slots / 4)
-        return;
-    s->slot[at] = hash;
-    s->n++;
-}
-
-void kymo_distinct_merge(struct kymo_distinct *into, const struct kymo_distinct *from)
-{
-    for (uint32_t i = 0; i < from->slots; i++)
-        if (from->slot[i])
-            kymo_distinct_add(into, from->slot[i]);
-}
-
-void kymo_distinct_release(struct kymo_distinct *s)
-{
-    free(s->slot);
-    memset(s, 0, sizeof(*s));
-}
-
-static void places_column(size_t i, struct kymo_feature_column *out)
-{
-    static const char *const name[] = {"distinct.paths", "distinct.peers"};
-    snprintf(out->name, sizeof(out->name), "%s", name[i]);
-    out->bend = KYMO_BEND_LOG1P;
-    out->floor = FLOOR_LOG;
-}
-
-static uint64_t string_hash(const struct kymo_batch *b, uint64_t id)
-{
-    if (id == 0 || id >= b->str.n)
-        return 0;
-    return XXH3_64bits(b->str.bytes + b->str.at[id], b->str.at[id + 1] - b->str.at[id]);
+    return XXH3_64bits(text, kept);
 }
 
 /* The port of a client is new with every connection: a peer is its address without it. */
-static uint64_t peer_hash(const struct kymo_batch *b, uint64_t id)
+static size_t without_port(const char *s, size_t n)
 {
-    if (id == 0 || id >= b->str.n)
-        return 0;
-    const char *s = b->str.bytes + b->str.at[id];
-    size_t n = b->str.at[id + 1] - b->str.at[id];
     if (n > 4 && memcmp(s, "inet", 4) == 0)
         for (size_t i = n; i-- > 0;)
-            if (s[i] == ':') {
-                n = i;
-                break;
-            }
-    return XXH3_64bits(s, n);
+            if (s[i] == ':')
+                return i;
+    return n;
 }
 
-static void places_rows(size_t at, const struct kymo_call_rows *c)
+static struct kymo_text_hash *hash_of(const struct kymo_call_rows *c, uint64_t id,
+                                      enum kymo_known kind)
 {
-    const uint64_t *path = c->b->lane[KYMO_SYSCALL_PATH];
-    const uint64_t *addr = c->b->lane[KYMO_SYSCALL_ADDR];
-    const uint8_t *path_there = path ? c->b->present[KYMO_SYSCALL_PATH] : NULL;
-    const uint8_t *addr_there = addr ? c->b->present[KYMO_SYSCALL_ADDR] : NULL;
-    for (uint32_t i = 0; path && i < c->b->n_rows; i++) {
-        if (!path[i] || (path_there && !path_there[i]))
+    struct kymo_text_hash *h = &c->text[id];
+    if (h->exact)
+        return h;
+    const char *s = c->b->str.bytes + c->b->str.at[id];
+    size_t n = c->b->str.at[id + 1] - c->b->str.at[id];
+    if (kind == KYMO_KNOWN_PEERS)
+        n = without_port(s, n);
+    h->exact = XXH3_64bits(s, n);
+    h->exact += !h->exact;
+    if (!c->vocabulary && !c->fit)
+        return h;
+    /* an address is no number that comes and goes */
+    h->shape = kind == KYMO_KNOWN_PEERS ? h->exact : shape_hash(s, n);
+    h->is_new = c->vocabulary && !kymo_is_known(c->vocabulary, kind, h->shape);
+    return h;
+}
+
+/* -- the pass --------------------------------------------------------------------------------- */
+
+static void add_column(size_t at, const struct kymo_call_rows *c, uint32_t column,
+                       enum kymo_known kind)
+{
+    const uint64_t *id = c->b->lane[column];
+    const uint8_t *there = id ? c->b->present[column] : NULL;
+    for (uint32_t i = 0; id && i < c->b->n_rows; i++) {
+        if ((there && !there[i]) || !id[i] || id[i] >= c->b->str.n)
             continue;
-        struct places *p = (struct places *)(void *)(c->acc[i] + at);
-        kymo_distinct_add(&p->path, string_hash(c->b, path[i]));
+        const struct kymo_text_hash *h = hash_of(c, id[i], kind);
+        struct kymo_place_sums *p = &((struct kymo_places *)(void *)(c->acc[i] + at))->of[kind];
+        kymo_distinct_add(&p->met, h->exact, 1);
+        p->calls++;
+        if (h->is_new) {
+            kymo_distinct_add(&p->new_met, h->exact, 1);
+            p->new_calls++;
+        }
+        if (c->fit)
+            kymo_vocabulary_learn(c->fit, kind, h->shape);
     }
-    for (uint32_t i = 0; addr && i < c->b->n_rows; i++) {
-        if (!addr[i] || (addr_there && !addr_there[i]))
-            continue;
-        struct places *p = (struct places *)(void *)(c->acc[i] + at);
-        kymo_distinct_add(&p->peer, peer_hash(c->b, addr[i]));
+}
+
+/* A string may be a path in one row and an address in another: its hash is of what it was first. Both
+ * are of one chunk alone, and no tool writes an address that looks like a path. */
+static void add_rows(size_t at, const struct kymo_call_rows *c)
+{
+    add_column(at, c, KYMO_SYSCALL_PATH, KYMO_KNOWN_PATHS);
+    add_column(at, c, KYMO_SYSCALL_ADDR, KYMO_KNOWN_PEERS);
+}
+
+static void merge(uint8_t *into, const uint8_t *from)
+{
+    struct kymo_places *a = (struct kymo_places *)(void *)into;
+    const struct kymo_places *b = (const struct kymo_places *)(const void *)from;
+    for (int k = 0; k < KYMO_PLACE_KINDS; k++) {
+        kymo_distinct_merge(&a->of[k].met, &b->of[k].met);
+        kymo_distinct_merge(&a->of[k].new_met, &b->of[k].new_met);
+        a->of[k].calls += b->of[k].calls;
+        a->of[k].new_calls += b->of[k].new_calls;
     }
 }
 
-static void places_merge(uint8_t *into, const uint8_t *from)
+static void release(uint8_t *acc)
 {
-    struct places *a = (struct places *)(void *)into;
-    const struct places *b = (const struct places *)(const void *)from;
-    kymo_distinct_merge(&a->path, &b->path);
-    kymo_distinct_merge(&a->peer, &b->peer);
+    struct kymo_places *p = (struct kymo_places *)(void *)acc;
+    for (int k = 0; k < KYMO_PLACE_KINDS; k++) {
+        kymo_distinct_release(&p->of[k].met);
+        kymo_distinct_release(&p->of[k].new_met);
+    }
 }
 
-static void places_finish(const uint8_t *acc, double seconds, double *x)
+/* -- columns ---------------------------------------------------------------------------------- */
+
+enum { COL_DISTINCT = 0, COL_ENTROPY = 2, COL_CALLS = 4, COL_COUNT = 6 };
+
+static void places_column(size_t i, struct kymo_feature_column *out)
 {
-    (void)seconds;
-    const struct places *p = (const struct places *)(const void *)acc;
-    x[0] = p->path.n;
-    x[1] = p->peer.n;
+    static const char *const name[COL_COUNT] = {"distinct.paths", "distinct.peers",
+                                                "entropy.paths",  "entropy.peers",
+                                                "place.paths",    "place.peers"};
+    static const char *const unit[COL_COUNT] = {"", "", "bits", "bits", "1/s", "1/s"};
+    kymo_column_set(out, "", name[i], "", unit[i],
+                    i / 2 == COL_ENTROPY / 2 ? KYMO_BEND_STANDARD : KYMO_BEND_LOG1P,
+                    KYMO_FROM_CALLS);
 }
 
-static void places_release(uint8_t *acc)
+static void places_about(size_t i, char buf[KYMO_ABOUT_BYTES])
 {
-    struct places *p = (struct places *)(void *)acc;
-    kymo_distinct_release(&p->path);
-    kymo_distinct_release(&p->peer);
+    static const char *const of[] = {"paths", "peers (addresses without their port)"};
+    static const char *const one[] = {"path", "peer"};
+    static const char *const a[] = {"a path", "a peer"};
+    const char *const word = i < COL_ENTROPY ? of[i % 2]
+                             : i < COL_CALLS ? one[i % 2]
+                                             : a[i % 2];
+    if (i < COL_ENTROPY)
+        snprintf(buf, KYMO_ABOUT_BYTES, "different %s that calls named", word);
+    else if (i < COL_CALLS)
+        snprintf(buf, KYMO_ABOUT_BYTES, "entropy of which %s the calls named; 0: one or none",
+                 word);
+    else
+        snprintf(buf, KYMO_ABOUT_BYTES, "calls that named %s", word);
+}
+
+static void places_finish(const uint8_t *acc, const struct kymo_finish *f, double *x)
+{
+    const struct kymo_places *p = (const struct kymo_places *)(const void *)acc;
+    for (int k = 0; k < KYMO_PLACE_KINDS; k++) {
+        x[COL_DISTINCT + k] = p->of[k].met.n;
+        x[COL_ENTROPY + k] = kymo_distinct_entropy(&p->of[k].met);
+        x[COL_CALLS + k] = (double)p->of[k].calls / f->seconds;
+    }
 }
 
 const struct kymo_feature_group kymo_group_places = {
     .name = "places",
     .factor = 0.5,
-    .n_columns = 2,
-    .acc_bytes = sizeof(struct places),
+    .n_columns = COL_COUNT,
+    .acc_bytes = sizeof(struct kymo_places),
     .column = places_column,
-    .calls = places_rows,
-    .merge = places_merge,
+    .about = places_about,
+    .calls = add_rows,
+    .merge = merge,
     .finish = places_finish,
-    .release = places_release,
+    .release = release,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * feature_run.h: one run over a capture, as its two halves share it: feature_run.c takes rows in,
- * feature_pane.c keeps panes and lets windows out. For those two alone.
+ * feature_run.h: one run over a capture, as its parts share it: feature_run.c leads, feature_calls.c takes
+ * rows of calls in, feature_rows.c those of the other tables, feature_entity.c knows whose they are,
+ * feature_pane.c keeps panes and lets windows out. For those alone.
  */
 #ifndef KYMO_MODEL_FEATURE_RUN_H
 #define KYMO_MODEL_FEATURE_RUN_H
@@ -29,9 +30,49 @@ struct pane {
     uint64_t seen, dropped; /* by the loss rows that reach into it */
 };
 
+/* What is known of a process; of a name only its hash, but for the executable. */
+struct known_process {
+    uint64_t key; /* 0: free */
+    uint64_t start_ns, execseq, cgroup, comm_hash;
+    uint32_t exe; /* index of its path, 0: not known */
+};
+
+/* Two generations of processes: when the young one is full it becomes the old one, and what was not met
+ * since then is forgotten. */
+struct process_map {
+    struct known_process *slot[2]; /* [PROCESS_SLOTS] owned, or NULL */
+    uint32_t n;                    /* in the young one */
+};
+
 struct cgroup_name {
-    uint64_t id;
-    char *path; /* owned */
+    uint64_t id, container, pod; /* hashes of their names */
+    char *path;                  /* owned; NULL: free */
+};
+
+struct cgroup_map {
+    struct cgroup_name *slot; /* owned, open addressing by id */
+    uint32_t n, slots;
+};
+
+/* Texts, each once; index 0 is "". */
+struct text_set {
+    char **text;    /* [n] owned */
+    uint32_t *slot; /* [slots] index, 0 free */
+    uint64_t *hash; /* [n] */
+    uint32_t n, cap, slots;
+};
+
+/* Descriptors of an entity at a snapshot. */
+struct opened {
+    uint64_t key;
+    uint64_t n[KYMO_OPEN_KINDS];
+};
+
+struct open_snapshot {
+    uint64_t ts_ns;
+    struct opened *of; /* owned, [n] by key once sorted */
+    size_t n, cap;
+    int is_sorted;
 };
 
 struct open_mark {
@@ -66,8 +107,12 @@ struct kymo_feature_run {
     struct kymo_thread_state *thread; /* open addressing by key */
     uint32_t thread_slots, thread_n;
 
-    struct cgroup_name *cgroup;
-    size_t cgroup_n, cgroup_cap;
+    struct process_map process;
+    struct text_set exe;
+    struct cgroup_map cgroup;
+    struct open_snapshot *snapshot;            /* owned, [snapshot_n] in the order of time */
+    size_t snapshot_n, snapshot_cap, opened_n; /* entities of all snapshots */
+    struct kymo_vocabulary_fit *fit;           /* borrowed; NULL: nothing is learned */
 
     struct kymo_span *span; /* arena-backed names; array owned */
     size_t span_n, span_cap;
@@ -76,6 +121,7 @@ struct kymo_feature_run {
 
     int has_clock;
     uint64_t clock_ns, clock_real_ns;
+    uint64_t count_dur_ns; /* of the last row of table count */
     XXH3_state_t *hash;
     struct kymo_capture_facts facts;
 
@@ -87,6 +133,8 @@ struct kymo_feature_run {
         uint32_t entity; /* in the current pane */
     } * task_entity;
     struct kymo_call_kind *kind;
+    struct kymo_text_hash *text; /* [text_cap] */
+    size_t text_cap;
     uint32_t gen;
 };
 
@@ -96,6 +144,7 @@ struct who {
     uint64_t pid, start_ns, execseq, cgroup;
     const char *comm;
     size_t comm_bytes;
+    uint32_t exe; /* index of its path, 0: not known */
 };
 
 /* Say that memory is short. */
@@ -114,7 +163,21 @@ KYMO_MUST_USE kymo_status kymo_pane_get(struct kymo_feature_run *r, uint64_t ind
                                         uint64_t at_bytes, struct pane **out,
                                         struct kymo_err *err);
 /* Work out w->key by the spec's entity, and find or make that entity in a pane. */
-void kymo_entity_key(const struct kymo_feature_run *r, struct who *w);
+void kymo_entity_key(struct kymo_feature_run *r, struct who *w);
+#define KYMO_ENTITY_NAME_MAX 384u
+void kymo_entity_name(const struct kymo_feature_run *r, const struct who *w,
+                      char out[KYMO_ENTITY_NAME_MAX]);
+void kymo_entities_release(struct kymo_feature_run *r);
+/* Remember a process, its pid's last one; exe NULL: as it was. What finds no memory is not known. */
+void kymo_entity_learn(struct kymo_feature_run *r, const struct who *w, const char *exe,
+                       size_t exe_bytes);
+/* A child runs what its parent runs. */
+void kymo_entity_fork(struct kymo_feature_run *r, const struct who *w, uint64_t ppid);
+/* Fill in what is known of w->pid, or of the pid that started at w->start_ns: its last exec sequence,
+ * cgroup, executable; the key by which its windows go. 0: not known. */
+int kymo_entity_recall(struct kymo_feature_run *r, struct who *w);
+KYMO_MUST_USE kymo_status kymo_entity_cgroup(struct kymo_feature_run *r, uint64_t id,
+                                             const char *path, size_t n, struct kymo_err *err);
 KYMO_MUST_USE kymo_status kymo_entity_get(struct kymo_feature_run *r, struct pane *p,
                                           const struct who *w, uint32_t *index,
                                           struct kymo_err *err);
@@ -124,5 +187,46 @@ KYMO_MUST_USE kymo_status kymo_pane_close_until(struct kymo_feature_run *r, uint
 /* Emit the window that begins with this pane; a host has one even when nothing happened. */
 KYMO_MUST_USE kymo_status kymo_pane_emit(struct kymo_feature_run *r, uint64_t first,
                                          uint64_t dur_ns, struct kymo_err *err);
+
+/* Rows of the other tables. */
+KYMO_MUST_USE kymo_status kymo_take_calls(struct kymo_feature_run *r,
+                                          const struct kymo_batch *b, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_take_processes(struct kymo_feature_run *r,
+                                              const struct kymo_batch *b, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_take_counts(struct kymo_feature_run *r,
+                                           const struct kymo_batch *b, struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_take_count_errors(struct kymo_feature_run *r,
+                                                 const struct kymo_batch *b,
+                                                 struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_take_opens(struct kymo_feature_run *r,
+                                          const struct kymo_batch *b, struct kymo_err *err);
+/* What entity key had open before end_ns. */
+void kymo_opens_of(struct kymo_feature_run *r, uint64_t key, uint64_t end_ns,
+                   uint64_t n[KYMO_OPEN_KINDS]);
+/* Snapshots that no window from ts on needs. */
+void kymo_opens_forget(struct kymo_feature_run *r, uint64_t ts_ns);
+void kymo_opens_forget_all(struct kymo_feature_run *r);
+
+/* A cell, 0 where its column is not there; index maps a row to a task or key, or is NULL. */
+static inline uint64_t kymo_cell(const struct kymo_batch *b, uint32_t column,
+                                 const uint32_t *index, uint32_t i)
+{
+    const uint64_t *lane = column < b->schema->n_columns ? b->lane[column] : NULL;
+    return lane ? lane[index ? index[i] : i] : 0;
+}
+/* Is the cell of a nullable column there? */
+static inline int kymo_has_cell(const struct kymo_batch *b, uint32_t column, uint32_t i)
+{
+    return column < b->schema->n_columns && b->lane[column] &&
+           (!b->present[column] || b->present[column][i]);
+}
+static inline const char *kymo_cell_text(const struct kymo_batch *b, uint64_t id, size_t *n)
+{
+    const int there = b->str.bytes && id < b->str.n;
+    *n = there ? b->str.at[id + 1] - b->str.at[id] : 0;
+    return there ? b->str.bytes + b->str.at[id] : "";
+}
+int kymo_is_text(const struct kymo_batch *b, uint64_t id, const char *word);
+void kymo_know_call(struct kymo_call_kind *kind, uint32_t arch, uint32_t nr);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * feature_syscall.c: what the calls were, how they ended, how long they took, what they moved.
+ * feature_syscall.c: what the calls were, how they ended and what they moved. One pass over the rows
+ * fills the sums of this file, of feature_latency.c, of feature_mix.c and of feature_opens.c.
  */
-#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "format/base/size.h"
-#include "format/model/feature_group.h"
-#include "format/trace/sysname.h"
+#include "format/model/call_sums.h"
 
 /* Calls that do the same under several names (and names that one architecture lacks) are one
  * family, so that a model trained on one machine reads another. */
@@ -73,7 +73,7 @@ static const struct {
     {"prctl", "prctl arch_prctl"},
     {"getrandom", "getrandom"},
 };
-#define FAMILIES (KYMO_COUNT_OF(families) + 1) /* and other */
+_Static_assert(KYMO_COUNT_OF(families) + 1 == KYMO_FAMILIES, "a family has no column");
 
 uint16_t kymo_call_family(const char *name)
 {
@@ -86,109 +86,13 @@ uint16_t kymo_call_family(const char *name)
             p += word + (p[word] == ' ');
         }
     }
-    return (uint16_t)(FAMILIES - 1);
+    return (uint16_t)(KYMO_FAMILIES - 1);
 }
 
-static void name_column(struct kymo_feature_column *out, const char *prefix, const char *name,
-                        const char *suffix, const char *unit, enum kymo_bend bend, double floor)
+const char *kymo_family_name(size_t i)
 {
-    snprintf(out->name, sizeof(out->name), "%s%s%s", prefix, name, suffix);
-    snprintf(out->unit, sizeof(out->unit), "%s", unit);
-    out->bend = bend;
-    out->floor = floor;
+    return i < KYMO_COUNT_OF(families) ? families[i].name : "other";
 }
-
-/* Least spreads that count, in bent units: a factor of e^0.5 for what is logged, a twentieth for
- * square roots of shares. */
-#define FLOOR_LOG 0.5
-#define FLOOR_SQRT 0.05
-
-static void add_counts(uint8_t *into, const uint8_t *from, size_t n)
-{
-    uint64_t *a = (uint64_t *)(void *)into;
-    const uint64_t *b = (const uint64_t *)(const void *)from;
-    for (size_t i = 0; i < n; i++)
-        a[i] += b[i];
-}
-
-static void finish_rates(const uint8_t *acc, size_t n, double seconds, double *x)
-{
-    const uint64_t *count = (const uint64_t *)(const void *)acc;
-    for (size_t i = 0; i < n; i++)
-        x[i] = (double)count[i] / seconds;
-}
-
-/* calls: rate of each family */
-
-static void calls_column(size_t i, struct kymo_feature_column *out)
-{
-    name_column(out, "call.", i < KYMO_COUNT_OF(families) ? families[i].name : "other", "",
-                "1/s", KYMO_BEND_LOG1P, FLOOR_LOG);
-}
-
-static void calls_rows(size_t at, const struct kymo_call_rows *c)
-{
-    for (uint32_t i = 0; i < c->b->n_rows; i++)
-        ((uint64_t *)(void *)(c->acc[i] + at))[c->kind[c->b->key[i]].family]++;
-}
-
-static void calls_merge(uint8_t *into, const uint8_t *from)
-{
-    add_counts(into, from, FAMILIES);
-}
-
-static void calls_finish(const uint8_t *acc, double seconds, double *x)
-{
-    finish_rates(acc, FAMILIES, seconds, x);
-}
-
-const struct kymo_feature_group kymo_group_calls = {
-    .name = "calls",
-    .factor = 1,
-    .n_columns = FAMILIES,
-    .acc_bytes = FAMILIES * sizeof(uint64_t),
-    .column = calls_column,
-    .calls = calls_rows,
-    .merge = calls_merge,
-    .finish = calls_finish,
-};
-
-/* classes: rate of each class */
-
-static void classes_column(size_t i, struct kymo_feature_column *out)
-{
-    name_column(out, "class.", kymo_class_name((enum kymo_class)i), "", "1/s", KYMO_BEND_LOG1P,
-                FLOOR_LOG);
-}
-
-static void classes_rows(size_t at, const struct kymo_call_rows *c)
-{
-    for (uint32_t i = 0; i < c->b->n_rows; i++)
-        ((uint64_t *)(void *)(c->acc[i] + at))[c->kind[c->b->key[i]].cls]++;
-}
-
-static void classes_merge(uint8_t *into, const uint8_t *from)
-{
-    add_counts(into, from, KYMO_CLASS_COUNT);
-}
-
-static void classes_finish(const uint8_t *acc, double seconds, double *x)
-{
-    finish_rates(acc, KYMO_CLASS_COUNT, seconds, x);
-}
-
-const struct kymo_feature_group kymo_group_classes = {
-    .name = "classes",
-    .factor = 1,
-    .n_columns = KYMO_CLASS_COUNT,
-    .acc_bytes = KYMO_CLASS_COUNT * sizeof(uint64_t),
-    .column = classes_column,
-    .calls = classes_rows,
-    .merge = classes_merge,
-    .finish = classes_finish,
-};
-
-/* errors: rate of each errno, the kernel's internal restarts left out */
 
 #define ERRNO_MAX 4095
 #define ERESTART_FIRST 512
@@ -215,13 +119,7 @@ static const struct {
     {"EEXIST", {17, 17}},
     {"EINPROGRESS", {115, 115}},
 };
-#define ERRORS (KYMO_COUNT_OF(errors) + 1)
-
-static void errors_column(size_t i, struct kymo_feature_column *out)
-{
-    name_column(out, "error.", i < KYMO_COUNT_OF(errors) ? errors[i].name : "other", "", "1/s",
-                KYMO_BEND_LOG1P, FLOOR_LOG);
-}
+_Static_assert(KYMO_COUNT_OF(errors) + 1 == KYMO_ERRORS, "an error has no column");
 
 static size_t error_index(int64_t e)
 {
@@ -231,225 +129,254 @@ static size_t error_index(int64_t e)
     return KYMO_COUNT_OF(errors);
 }
 
-static void errors_rows(size_t at, const struct kymo_call_rows *c)
+const char *kymo_error_word(size_t i)
 {
-    const uint64_t *ret = c->b->lane[KYMO_SYSCALL_RET];
-    const uint8_t *present = c->b->present[KYMO_SYSCALL_RET];
-    if (!ret)
+    return i < KYMO_COUNT_OF(errors) ? errors[i].name : "other";
+}
+
+uint64_t kymo_sum(const uint64_t *v, size_t n)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += v[i];
+    return sum;
+}
+
+/* -- the pass --------------------------------------------------------------------------------- */
+
+/* The kernel's own restarts are no errors. */
+static void add_result(struct kymo_call_sums *s, const struct kymo_call_kind *k, int64_t ret)
+{
+    if (ret < 0) {
+        const int64_t e = -ret;
+        if (e > ERRNO_MAX || (e >= ERESTART_FIRST && e <= ERESTART_LAST))
+            return;
+        s->error[error_index(e)]++;
+        s->failed[k->cls]++;
         return;
-    for (uint32_t i = 0; i < c->b->n_rows; i++) {
-        const int64_t e = -(int64_t)ret[i];
-        if (e <= 0 || e > ERRNO_MAX || (present && !present[i]) ||
-            (e >= ERESTART_FIRST && e <= ERESTART_LAST))
-            continue;
-        ((uint64_t *)(void *)(c->acc[i] + at))[error_index(e)]++;
+    }
+    s->opened += k->opens;
+    s->closed += k->closes;
+    if (ret > 0 && k->moves) {
+        s->bytes[k->moves] += (uint64_t)ret;
+        s->moves[k->moves]++;
     }
 }
 
-static void errors_merge(uint8_t *into, const uint8_t *from)
+static void add_duration(struct kymo_call_sums *s, unsigned cls, uint64_t ns, uint64_t pane_ns)
 {
-    add_counts(into, from, ERRORS);
+    s->timed[cls]++;
+    uint32_t *bucket = &s->latency[cls][kymo_latency_bucket(ns)];
+    *bucket += *bucket < UINT32_MAX;
+    s->time_ns[cls] += ns < pane_ns ? ns : pane_ns;
 }
 
-static void errors_finish(const uint8_t *acc, double seconds, double *x)
+static void add_rows(size_t at, const struct kymo_call_rows *c)
 {
-    finish_rates(acc, ERRORS, seconds, x);
+    const struct kymo_batch *b = c->b;
+    const uint64_t *ret = b->lane[KYMO_SYSCALL_RET], *dur = b->lane[KYMO_SYSCALL_DUR];
+    const uint8_t *has_ret = b->present[KYMO_SYSCALL_RET];
+    const uint8_t *has_dur = b->present[KYMO_SYSCALL_DUR];
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        const struct kymo_call_kind *k = &c->kind[b->key[i]];
+        struct kymo_call_sums *s = (struct kymo_call_sums *)(void *)(c->acc[i] + at);
+        s->family[k->family]++;
+        s->cls[k->cls]++;
+        if (ret && (!has_ret || has_ret[i]))
+            add_result(s, k, (int64_t)ret[i]);
+        if (dur && (!has_dur || has_dur[i]))
+            add_duration(s, k->cls, dur[i], c->pane_ns);
+    }
+}
+
+static uint32_t add_most(uint32_t a, uint64_t b)
+{
+    return b < UINT32_MAX - a ? a + (uint32_t)b : UINT32_MAX;
+}
+
+/* The octave of lat[i] begins at 2^(i+7) ns; a bucket of it has a quarter. */
+static void add_histogram(uint32_t *bucket, const uint64_t *lat)
+{
+    for (unsigned i = 0; i < KYMO_COUNT_BUCKETS; i++)
+        for (unsigned q = 0; q < 4; q++) {
+            uint32_t *to = bucket + kymo_latency_bucket(UINT64_C(1) << (i + 7)) + q;
+            *to = add_most(*to, lat[i] / 4 + (q < lat[i] % 4));
+        }
+}
+
+/* The share of a count in all calls of which a part was timed. */
+static uint64_t scale_up(uint64_t v, uint64_t calls, uint64_t timed)
+{
+    const double all = (double)v * ((double)calls / (double)timed);
+    return all < 0x1p63 ? (uint64_t)all : UINT64_C(1) << 63;
+}
+
+static void add_count(uint8_t *acc, const struct kymo_count_row *r)
+{
+    struct kymo_call_sums *s = (struct kymo_call_sums *)(void *)acc;
+    const struct kymo_call_kind *k = &r->kind;
+    const uint64_t good = r->calls > r->errors ? r->calls - r->errors : 0;
+    s->family[k->family] += r->calls;
+    s->cls[k->cls] += r->calls;
+    s->failed[k->cls] += r->errors;
+    s->opened += k->opens * good;
+    s->closed += k->closes * good;
+    s->bytes[k->moves] += k->moves ? r->bytes : 0;
+    s->moves[k->moves] += k->moves && r->bytes ? good : 0;
+    if (!r->timed)
+        return;
+    uint64_t time_ns = scale_up(r->time_ns, r->calls, r->timed);
+    if (time_ns / r->pane_ns >= r->calls)
+        time_ns = r->calls * r->pane_ns;
+    s->time_ns[k->cls] += time_ns;
+    s->timed[k->cls] += r->timed;
+    add_histogram(s->latency[k->cls], r->lat);
+}
+
+static void add_error(uint8_t *acc, const struct kymo_call_kind *kind, uint64_t no, uint64_t n)
+{
+    (void)kind; /* its count row has them */
+    ((struct kymo_call_sums *)(void *)acc)->error[error_index((int64_t)no)] += n;
+}
+
+static void merge_sums(uint8_t *into, const uint8_t *from)
+{
+    uint64_t *a = (uint64_t *)(void *)into;
+    const uint64_t *b = (const uint64_t *)(const void *)from;
+    struct kymo_call_sums *sa = (struct kymo_call_sums *)(void *)into;
+    const struct kymo_call_sums *sb = (const struct kymo_call_sums *)(const void *)from;
+    for (size_t i = 0; i < offsetof(struct kymo_call_sums, latency) / sizeof(*a); i++)
+        a[i] += b[i];
+    for (size_t c = 0; c < KYMO_CLASS_COUNT; c++)
+        for (size_t i = 0; sb->timed[c] && i < KYMO_LATENCY_BUCKETS; i++)
+            sa->latency[c][i] = add_most(sa->latency[c][i], sb->latency[c][i]);
+}
+
+static void rates(const uint64_t *count, size_t n, double seconds, double *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (double)count[i] / seconds;
+}
+
+/* -- calls: rate of each family --------------------------------------------------------------- */
+
+static void calls_column(size_t i, struct kymo_feature_column *out)
+{
+    kymo_column_set(out, "call.", kymo_family_name(i), "", "1/s", KYMO_BEND_LOG1P,
+                    KYMO_FROM_CALLS | KYMO_FROM_COUNTS);
+}
+
+static void calls_about(size_t i, char buf[KYMO_ABOUT_BYTES])
+{
+    if (i < KYMO_COUNT_OF(families))
+        snprintf(buf, KYMO_ABOUT_BYTES, "calls of %s", families[i].calls);
+    else
+        snprintf(buf, KYMO_ABOUT_BYTES, "calls of no other family");
+}
+
+static void calls_finish(const uint8_t *acc, const struct kymo_finish *f, double *x)
+{
+    rates(((const struct kymo_call_sums *)(const void *)acc)->family, KYMO_FAMILIES, f->seconds,
+          x);
+}
+
+const struct kymo_feature_group kymo_group_calls = {
+    .name = "calls",
+    .factor = 1,
+    .n_columns = KYMO_FAMILIES,
+    .acc_bytes = sizeof(struct kymo_call_sums),
+    .column = calls_column,
+    .about = calls_about,
+    .calls = add_rows,
+    .counts = add_count,
+    .count_error = add_error,
+    .merge = merge_sums,
+    .finish = calls_finish,
+};
+
+/* -- classes: rate of each class -------------------------------------------------------------- */
+
+static void classes_column(size_t i, struct kymo_feature_column *out)
+{
+    kymo_column_set(out, "class.", kymo_class_name((enum kymo_class)i), "", "1/s",
+                    KYMO_BEND_LOG1P, KYMO_FROM_CALLS | KYMO_FROM_COUNTS);
+}
+
+static void classes_about(size_t i, char buf[KYMO_ABOUT_BYTES])
+{
+    snprintf(buf, KYMO_ABOUT_BYTES, "calls of class %s", kymo_class_name((enum kymo_class)i));
+}
+
+static void classes_finish(const uint8_t *acc, const struct kymo_finish *f, double *x)
+{
+    (void)acc;
+    rates(kymo_call_sums(f)->cls, KYMO_CLASS_COUNT, f->seconds, x);
+}
+
+const struct kymo_feature_group kymo_group_classes = {
+    .name = "classes",
+    .factor = 1,
+    .n_columns = KYMO_CLASS_COUNT,
+    .column = classes_column,
+    .about = classes_about,
+    .finish = classes_finish,
+};
+
+/* -- errors: rate of each errno --------------------------------------------------------------- */
+
+static void errors_column(size_t i, struct kymo_feature_column *out)
+{
+    kymo_column_set(out, "error.", kymo_error_word(i), "", "1/s", KYMO_BEND_LOG1P,
+                    KYMO_FROM_CALLS | KYMO_FROM_COUNTS);
+}
+
+static void errors_about(size_t i, char buf[KYMO_ABOUT_BYTES])
+{
+    snprintf(buf, KYMO_ABOUT_BYTES, "calls that ended in %s; the kernel's restarts are none",
+             i < KYMO_COUNT_OF(errors) ? errors[i].name : "another error");
+}
+
+static void errors_finish(const uint8_t *acc, const struct kymo_finish *f, double *x)
+{
+    (void)acc;
+    rates(kymo_call_sums(f)->error, KYMO_ERRORS, f->seconds, x);
 }
 
 const struct kymo_feature_group kymo_group_errors = {
     .name = "errors",
     .factor = 1.5,
-    .n_columns = ERRORS,
-    .acc_bytes = ERRORS * sizeof(uint64_t),
+    .n_columns = KYMO_ERRORS,
     .column = errors_column,
-    .calls = errors_rows,
-    .merge = errors_merge,
+    .about = errors_about,
     .finish = errors_finish,
 };
 
-/*
- * latency: p50, p90, p99 of the durations of each class, by a histogram with four buckets an
- * octave. The middle of a bucket stands for it: at most an eighth off. Calls that wait (poll, futex,
- * sleep) are classes of their own, so blocking does not hide in the latency of I/O. A duration
- * that is not known is left out; a class with fewer than LATENCY_CALLS_MIN calls in the window has 0, since
- * a quantile of a handful of calls jumps about.
- */
-#define SUB_BITS 2
-#define OCTAVES 40 /* the last holds all from 2^40 ns, 18 minutes */
-#define BUCKETS (OCTAVES << SUB_BITS)
-#define QUANTILES 3
-#define LATENCY_CALLS_MIN 8u
-static const double quantile[QUANTILES] = {0.50, 0.90, 0.99};
-static const char *const quantile_name[QUANTILES] = {".p50", ".p90", ".p99"};
+/* -- bytes: what reads and writes moved, by their results ------------------------------------- */
 
-static unsigned bucket_of(uint64_t ns)
-{
-    if (ns < 1u << SUB_BITS)
-        return (unsigned)ns;
-    const unsigned octave = 63u - (unsigned)__builtin_clzll(ns);
-    const unsigned sub = (unsigned)(ns >> (octave - SUB_BITS)) & ((1u << SUB_BITS) - 1);
-    const unsigned b = ((octave - SUB_BITS + 1) << SUB_BITS) + sub;
-    return b < BUCKETS ? b : BUCKETS - 1;
-}
-
-static double bucket_middle(unsigned b)
-{
-    if (b < 1u << SUB_BITS)
-        return b;
-    const unsigned shift = (b >> SUB_BITS) - 1;
-    const uint64_t low = ((uint64_t)((1u << SUB_BITS) + (b & ((1u << SUB_BITS) - 1)))) << shift;
-    return (double)low + (double)((UINT64_C(1) << shift) - 1) / 2;
-}
-
-struct latency {
-    uint64_t n[KYMO_CLASS_COUNT];
-    uint32_t count[KYMO_CLASS_COUNT][BUCKETS];
-};
-
-static void latency_column(size_t i, struct kymo_feature_column *out)
-{
-    name_column(out, "latency.", kymo_class_name((enum kymo_class)(i / QUANTILES)),
-                quantile_name[i % QUANTILES], "ns", KYMO_BEND_LOG1P, FLOOR_LOG);
-}
-
-static void latency_rows(size_t at, const struct kymo_call_rows *c)
-{
-    const uint64_t *dur = c->b->lane[KYMO_SYSCALL_DUR];
-    const uint8_t *present = c->b->present[KYMO_SYSCALL_DUR];
-    if (!dur)
-        return;
-    for (uint32_t i = 0; i < c->b->n_rows; i++) {
-        if (present && !present[i])
-            continue;
-        struct latency *l = (struct latency *)(void *)(c->acc[i] + at);
-        const unsigned cls = c->kind[c->b->key[i]].cls;
-        l->n[cls]++;
-        l->count[cls][bucket_of(dur[i])]++;
-    }
-}
-
-static void latency_merge(uint8_t *into, const uint8_t *from)
-{
-    struct latency *a = (struct latency *)(void *)into;
-    const struct latency *b = (const struct latency *)(const void *)from;
-    for (size_t c = 0; c < KYMO_CLASS_COUNT; c++) {
-        a->n[c] += b->n[c];
-        for (size_t i = 0; i < BUCKETS; i++)
-            a->count[c][i] += b->count[c][i];
-    }
-}
-
-static double histogram_quantile(const uint32_t *count, uint64_t n, double q)
-{
-    if (n < LATENCY_CALLS_MIN)
-        return 0;
-    uint64_t rank = (uint64_t)ceil(q * (double)n), seen = 0;
-    rank = rank ? rank : 1;
-    for (unsigned b = 0; b < BUCKETS; b++) {
-        seen += count[b];
-        if (seen >= rank)
-            return bucket_middle(b);
-    }
-    return bucket_middle(BUCKETS - 1);
-}
-
-static void latency_finish(const uint8_t *acc, double seconds, double *x)
-{
-    (void)seconds;
-    const struct latency *l = (const struct latency *)(const void *)acc;
-    for (size_t i = 0; i < (size_t)KYMO_CLASS_COUNT * QUANTILES; i++)
-        x[i] = histogram_quantile(l->count[i / QUANTILES], l->n[i / QUANTILES],
-                                  quantile[i % QUANTILES]);
-}
-
-const struct kymo_feature_group kymo_group_latency = {
-    .name = "latency",
-    .factor = 1,
-    .n_columns = (size_t)KYMO_CLASS_COUNT * QUANTILES,
-    .acc_bytes = sizeof(struct latency),
-    .column = latency_column,
-    .calls = latency_rows,
-    .merge = latency_merge,
-    .finish = latency_finish,
-};
-
-/* time: seconds spent in the calls of a class per second of window, over all threads; a call counts
- * where it ends, with at most one step, so that a long wait is not taken for much time now. */
-
-static void time_column(size_t i, struct kymo_feature_column *out)
-{
-    name_column(out, "time.", kymo_class_name((enum kymo_class)i), "", "s/s", KYMO_BEND_SQRT,
-                FLOOR_SQRT);
-}
-
-static void time_rows(size_t at, const struct kymo_call_rows *c)
-{
-    const uint64_t *dur = c->b->lane[KYMO_SYSCALL_DUR];
-    const uint8_t *present = c->b->present[KYMO_SYSCALL_DUR];
-    if (!dur)
-        return;
-    for (uint32_t i = 0; i < c->b->n_rows; i++)
-        if (!present || present[i])
-            ((uint64_t *)(void *)(c->acc[i] + at))[c->kind[c->b->key[i]].cls] +=
-                dur[i] < c->pane_ns ? dur[i] : c->pane_ns;
-}
-
-static void time_finish(const uint8_t *acc, double seconds, double *x)
-{
-    finish_rates(acc, KYMO_CLASS_COUNT, seconds * 1e9, x);
-}
-
-const struct kymo_feature_group kymo_group_time = {
-    .name = "time",
-    .factor = 0.7,
-    .n_columns = KYMO_CLASS_COUNT,
-    .acc_bytes = KYMO_CLASS_COUNT * sizeof(uint64_t),
-    .column = time_column,
-    .calls = time_rows,
-    .merge = classes_merge,
-    .finish = time_finish,
-};
-
-/* bytes: what reads and writes moved, by their results */
-
-enum { BYTES_READ, BYTES_WRITTEN, CALLS_READ, CALLS_WRITTEN, BYTES_COUNT };
+#define BYTES_COUNT 4u
 
 static void bytes_column(size_t i, struct kymo_feature_column *out)
 {
     static const char *const name[BYTES_COUNT] = {"read", "written", "read.size",
                                                   "written.size"};
-    name_column(out, "bytes.", name[i], "", i < 2 ? "B/s" : "B", KYMO_BEND_LOG1P, FLOOR_LOG);
+    kymo_column_set(out, "bytes.", name[i], "", i < 2 ? "B/s" : "B", KYMO_BEND_LOG1P,
+                    KYMO_FROM_CALLS | KYMO_FROM_COUNTS);
 }
 
-static void bytes_rows(size_t at, const struct kymo_call_rows *c)
+static void bytes_about(size_t i, char buf[KYMO_ABOUT_BYTES])
 {
-    const uint64_t *ret = c->b->lane[KYMO_SYSCALL_RET];
-    const uint8_t *present = c->b->present[KYMO_SYSCALL_RET];
-    if (!ret)
-        return;
-    for (uint32_t i = 0; i < c->b->n_rows; i++) {
-        const unsigned cls = c->kind[c->b->key[i]].cls;
-        if ((cls != KYMO_CLASS_READ && cls != KYMO_CLASS_WRITE) || (int64_t)ret[i] <= 0 ||
-            (present && !present[i]))
-            continue;
-        uint64_t *v = (uint64_t *)(void *)(c->acc[i] + at);
-        const int write = cls == KYMO_CLASS_WRITE;
-        v[write ? BYTES_WRITTEN : BYTES_READ] += ret[i];
-        v[write ? CALLS_WRITTEN : CALLS_READ]++;
-    }
+    snprintf(buf, KYMO_ABOUT_BYTES, "bytes %s by the results of calls%s",
+             i % 2 ? "written" : "read", i < 2 ? "" : ", a call that moved any; 0: none did");
 }
 
-static void bytes_merge(uint8_t *into, const uint8_t *from)
+static void bytes_finish(const uint8_t *acc, const struct kymo_finish *f, double *x)
 {
-    add_counts(into, from, BYTES_COUNT);
-}
-
-static void bytes_finish(const uint8_t *acc, double seconds, double *x)
-{
-    const uint64_t *v = (const uint64_t *)(const void *)acc;
-    for (int i = 0; i < 2; i++) {
-        x[i] = (double)v[i] / seconds;
-        x[i + 2] = v[i + 2] ? (double)v[i] / (double)v[i + 2] : 0;
+    (void)acc;
+    const struct kymo_call_sums *s = kymo_call_sums(f);
+    for (size_t i = 0; i < 2; i++) {
+        const size_t way = KYMO_MOVES_IN + i;
+        x[i] = (double)s->bytes[way] / f->seconds;
+        x[i + 2] = s->moves[way] ? (double)s->bytes[way] / (double)s->moves[way] : 0;
     }
 }
 
@@ -457,9 +384,7 @@ const struct kymo_feature_group kymo_group_bytes = {
     .name = "bytes",
     .factor = 0.7,
     .n_columns = BYTES_COUNT,
-    .acc_bytes = BYTES_COUNT * sizeof(uint64_t),
     .column = bytes_column,
-    .calls = bytes_rows,
-    .merge = bytes_merge,
+    .about = bytes_about,
     .finish = bytes_finish,
 };

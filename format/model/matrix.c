@@ -51,6 +51,7 @@ enum {
     C_DROPPED,
     C_WINDOWS,
     C_TORN,
+    C_FROM,
     C_COLUMNS
 };
 static const struct kymo_column_def capture_columns[C_COLUMNS] = {
@@ -65,6 +66,7 @@ static const struct kymo_column_def capture_columns[C_COLUMNS] = {
     {"dropped", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
     {"windows", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
     {"torn", "", KYMO_T_U64, KYMO_ORDER_ROW, 0},
+    {"from", "", KYMO_T_U64, KYMO_ORDER_ROW, 0}, /* bits, enum kymo_feature_from */
 };
 
 void kymo_matrix_init(struct kymo_matrix *m, size_t cap_bytes)
@@ -257,14 +259,19 @@ static kymo_status take_spec(struct kymo_matrix *m, const struct kymo_schema *sc
                              const char *name, struct kymo_err *err)
 {
     json_t *j = NULL;
+    if (m->has_spec && schema->hash && schema->hash == m->spec_schema) /* every chunk has it */
+        return KYMO_OK;
     KYMO_TRY(kymo_json_parse(&j, schema->meta, strlen(schema->meta), name, err));
     struct kymo_feature_spec *spec = malloc(sizeof(*spec));
-    kymo_status s = spec ? kymo_feature_spec_parse(spec, j, name, err) : too_large(m, err);
+    kymo_status s =
+        spec ? kymo_feature_spec_parse(spec, j, &m->arena, name, err) : too_large(m, err);
     json_decref(j);
     if (!s && m->has_spec)
         s = kymo_feature_spec_match(m->spec, spec, name, err);
     else if (!s)
         s = kymo_matrix_set_spec(m, spec, err);
+    if (!s)
+        m->spec_schema = schema->hash;
     free(spec);
     return s;
 }
@@ -374,6 +381,7 @@ static kymo_status take_captures(struct kymo_matrix *m, const struct kymo_batch 
             .first_ns = b->lane[C_FIRST][i],
             .last_ns = b->lane[C_TS][i],
             .torn = b->lane[C_TORN][i] != 0,
+            .from = (uint32_t)b->lane[C_FROM][i],
         };
         if (!f.name)
             return too_large(m, err);
@@ -486,6 +494,7 @@ static kymo_status put_captures(const struct kymo_matrix *m, struct kymo_writer 
         kymo_rows_set(rows, C_DROPPED, at, f->dropped);
         kymo_rows_set(rows, C_WINDOWS, at, f->windows);
         kymo_rows_set(rows, C_TORN, at, (uint64_t)(f->torn != 0));
+        kymo_rows_set(rows, C_FROM, at, f->from);
         if (kymo_rows_full(rows))
             KYMO_TRY(flush(w, rows, err));
     }

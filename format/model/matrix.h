@@ -38,6 +38,7 @@ struct kymo_matrix {
     struct kymo_buf rows;
     int has_spec;
     struct kymo_feature_spec *spec; /* arena, or NULL */
+    uint64_t spec_schema;           /* hash of the schema that it was read from last */
     struct kymo_span *span;         /* [n_spans] */
     size_t n_spans;
     struct kymo_capture_facts *capture; /* [n_captures] */
@@ -50,7 +51,7 @@ struct kymo_matrix {
 void kymo_matrix_init(struct kymo_matrix *m, size_t cap_bytes);
 void kymo_matrix_release(struct kymo_matrix *m);
 
-/* Give it the columns of a spec. errors ELIMIT */
+/* Give it the columns of a spec, whose vocabulary stays borrowed. errors ELIMIT */
 KYMO_MUST_USE kymo_status kymo_matrix_set_spec(struct kymo_matrix *m,
                                                const struct kymo_feature_spec *spec,
                                                struct kymo_err *err);

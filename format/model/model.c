@@ -133,6 +133,7 @@ int kymo_model_is_mute(const struct kymo_model *m, size_t j)
         return 0;
     const char *g = m->spec->column[j].group;
     return strcmp(g, kymo_group_pairs.name) == 0 || strcmp(g, kymo_group_triples.name) == 0 ||
+           strcmp(g, kymo_group_grams.name) == 0 || strcmp(g, kymo_group_mix.name) == 0 ||
            strcmp(g, kymo_group_classes.name) == 0;
 }
 
@@ -312,7 +313,7 @@ static kymo_status read_spec(struct kymo_model *m, const json_t *doc, const char
     struct kymo_feature_spec *spec = KYMO_NEW(&m->arena, struct kymo_feature_spec, 1);
     if (!spec)
         return too_large(err);
-    KYMO_TRY(kymo_feature_spec_parse(spec, j, name, err));
+    KYMO_TRY(kymo_feature_spec_parse(spec, j, &m->arena, name, err));
     m->spec = spec;
     return KYMO_OK;
 }

@@ -97,7 +97,7 @@ KYMO_MUST_USE kymo_status kymo_model_accepts(const struct kymo_model *m,
                                              struct kymo_err *err);
 
 /* Is the column left out where people are told what moved? Hash buckets mean nothing to them, and
- * classes repeat the calls. */
+ * classes and shares repeat the calls. */
 int kymo_model_is_mute(const struct kymo_model *m, size_t j);
 #define KYMO_TYPICAL 3u
 /* The columns in which a state lies farthest from the mean of all windows; returns how many. */

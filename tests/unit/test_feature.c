@@ -416,13 +416,16 @@ static void a_spec_comes_back_from_its_json(void **state)
 {
     (void)state;
     static struct kymo_feature_spec a, c;
+    struct kymo_arena arena;
+    kymo_arena_init(&arena, SIZE_MAX);
     assert_int_equal(kymo_feature_spec_init(&a, 5 * S, S, KYMO_BY_CGROUP, NULL), KYMO_OK);
     json_t *j = kymo_feature_spec_json(&a);
-    assert_int_equal(kymo_feature_spec_parse(&c, j, "x", NULL), KYMO_OK);
+    assert_int_equal(kymo_feature_spec_parse(&c, j, &arena, "x", NULL), KYMO_OK);
     assert_memory_equal(&a, &c, sizeof(a));
-    json_object_set_new(j, "version", json_integer(2));
-    assert_int_equal(kymo_feature_spec_parse(&c, j, "x", NULL), KYMO_EINPUT);
+    json_object_set_new(j, "version", json_integer(1));
+    assert_int_equal(kymo_feature_spec_parse(&c, j, &arena, "x", NULL), KYMO_EINPUT);
     json_decref(j);
+    kymo_arena_release(&arena);
     assert_int_equal(kymo_feature_spec_init(&a, 3 * S, 2 * S, KYMO_BY_HOST, NULL), KYMO_EUSAGE);
 }
 
