@@ -222,7 +222,10 @@ kymo_status kymo_take_counts(struct kymo_feature_run *r, const struct kymo_batch
                 KYMO_TRY(count_into(r, p, &w, &row, err));
         }
         r->facts.late += !in;
+        if (end_ns > r->counted_until_ns)
+            r->counted_until_ns = end_ns;
     }
+    r->hold_ns = 0;
     return KYMO_OK;
 }
 

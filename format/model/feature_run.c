@@ -14,6 +14,7 @@
 
 /* Bounds of what a capture can make us hold. */
 #define SPANS_MAX 100000u
+#define HOLD_NS_MAX 600000000000u /* of counts that never come, as after a cut */
 
 kymo_status kymo_feature_open(struct kymo_feature_run **out,
                               const struct kymo_feature_spec *spec, uint32_t capture,
@@ -150,8 +151,11 @@ static void learn_source(struct kymo_feature_run *r, const struct kymo_batch *b,
         r->facts.from |= KYMO_FROM_CALLS;
     else if (kymo_is_text(b, source, "process"))
         r->facts.from |= KYMO_FROM_PROCESSES;
-    if (aggregated >= 0 && kymo_cell(b, (uint32_t)aggregated, NULL, i))
-        r->facts.from |= KYMO_FROM_COUNTS;
+    if (aggregated < 0 || !kymo_cell(b, (uint32_t)aggregated, NULL, i))
+        return;
+    r->facts.from |= KYMO_FROM_COUNTS;
+    if (!r->hold_ns && b->lane[KYMO_LOSS_TS][i] > r->counted_until_ns)
+        r->hold_ns = r->seal_ns > r->counted_until_ns ? r->seal_ns : r->counted_until_ns;
 }
 
 /* The counts of a loss row reach back to the seal before: every pane of that stretch has them. */
@@ -287,10 +291,17 @@ static kymo_status check_columns(const struct table *t, const struct kymo_batch 
                : KYMO_FAIL(err, KYMO_EINPUT, b->at_bytes, "table '%s' has no times", t->name);
 }
 
+/*
+ * Calls that are counted have their rows at the end of the counts' window, seconds later, and belong to
+ * all of it: until then no window closes that they could be of.
+ */
 static kymo_status seal(struct kymo_feature_run *r, uint64_t ts_ns, uint64_t at_bytes,
                         struct kymo_err *err)
 {
-    KYMO_TRY(kymo_pane_close_until(r, ts_ns, at_bytes, err));
+    const uint64_t held = r->hold_ns && ts_ns > r->hold_ns && ts_ns - r->hold_ns < HOLD_NS_MAX
+                              ? r->hold_ns
+                              : ts_ns;
+    KYMO_TRY(kymo_pane_close_until(r, held, at_bytes, err));
     r->seal_ns = ts_ns;
     return KYMO_OK;
 }

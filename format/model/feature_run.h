@@ -121,7 +121,10 @@ struct kymo_feature_run {
 
     int has_clock;
     uint64_t clock_ns, clock_real_ns;
-    uint64_t count_dur_ns; /* of the last row of table count */
+    uint64_t count_dur_ns;     /* of the last row of table count */
+    uint64_t counted_until_ns; /* the last end of one */
+    uint64_t
+        hold_ns; /* calls after it were counted, and their rows have yet to come; 0: none */
     XXH3_state_t *hash;
     struct kymo_capture_facts facts;
 
