@@ -107,3 +107,109 @@ setup() {
     run kymo-featurize c.kymo
     [ "$status" = 2 ]
 }
+
+@test "the list says of every feature what it is, as text and as JSON" {
+    kymo-featurize --list >text
+    kymo-featurize --list --json >list.json
+    /usr/bin/python3 - <<'END'
+import json
+columns = json.load(open("list.json"))["columns"]
+lines = open("text").read().splitlines()[1:]
+assert len(columns) == len(lines) <= 512
+for c, line in zip(columns, lines):
+    assert line.startswith(c["name"]) and c["about"] in line and len(c["about"]) > 8
+    assert c["transform"] and c["group"] and c["from"] and c["weight"] > 0
+assert len({c["name"] for c in columns}) == len(columns)
+END
+    run kymo-featurize --json x.kymo -w y
+    [ "$status" = 2 ]
+}
+
+@test "any number of threads gives the same bytes" {
+    $synth -w c.kymo --seconds 2
+    kymo-featurize -q c.kymo -w one.kymo
+    for j in 2 5; do
+        kymo-featurize -q -j $j c.kymo -w many.kymo --force
+        cmp one.kymo many.kymo
+    done
+    kymo-featurize -q --fit-on c.kymo c.kymo -w one.kymo --force
+    kymo-featurize -q -j 3 --fit-on c.kymo c.kymo -w many.kymo --force
+    cmp one.kymo many.kymo
+}
+
+@test "every kind of entity has windows, and what is not known is said to be unknown" {
+    $synth -w c.kymo --seconds 2 --phases reads
+    for by in host cgroup container pod exe comm process; do
+        kymo-featurize -q --by $by c.kymo -w f.csv --force
+        [ "$(wc -l <f.csv)" -ge 3 ]
+    done
+    kymo-featurize -q --by pod c.kymo -w f.csv --force
+    [ "$(sed 1d f.csv | cut -d, -f5 | sort -u)" = unknown ]
+}
+
+# The sum of a column.
+column_sum() {
+    awk -F, -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i; next }
+                          { sum += $at } END { print sum + 0 }' "$2"
+}
+
+@test "new is what the captures of --fit-on did not have, and nothing is without them" {
+    $synth -w good.kymo --seconds 3 --phases idle,reads
+    $synth -w odd.kymo --seconds 3 --phases reads,storm
+    kymo-featurize -q good.kymo -w f.csv
+    [ "$(column_sum new.sequences f.csv)" = 0 ]
+    kymo-featurize -q --fit-on good.kymo good.kymo -w f.csv --force
+    [ "$(column_sum new.sequences f.csv)" = 0 ]
+    kymo-featurize -q --fit-on good.kymo odd.kymo -w f.csv --force
+    [ "$(column_sum new.sequences f.csv)" != 0 ]
+    kymo-featurize -q --fit-on good.kymo --fit-on odd.kymo odd.kymo -w f.csv --force
+    [ "$(column_sum new.sequences f.csv)" = 0 ]
+    # NaN never leaves
+    ! grep -qi 'nan\|inf' <(sed 1d f.csv)
+}
+
+@test "what was frozen goes with the matrix into the model, and a capture is scored by it" {
+    $synth -w good.kymo --seconds 10 --phases idle,reads
+    $synth -w odd.kymo --seconds 5 --phases reads,storm --seed 3
+    kymo-featurize -q --fit-on good.kymo good.kymo -w f.kymo
+    kymo-kmeans -q f.kymo -w m.json
+    grep -q '"vocabulary": {' m.json
+    kymo-label -q m.json --marks f.kymo --good idle,reads
+    # the model's own definition makes of a capture what featurize made
+    kymo-featurize -q --fit-on good.kymo odd.kymo -w odd.features.kymo
+    kymo-score -m m.json --jsonl odd.kymo >a || true
+    kymo-score -m m.json --jsonl odd.features.kymo >b || true
+    [ "$(wc -l <a)" = 11 ]
+    cmp a b
+    # and a matrix of another one is refused
+    kymo-featurize -q odd.kymo -w bare.kymo
+    run kymo-score -m m.json bare.kymo
+    [ "$status" = 3 ]
+    [[ $output == *"--fit-on"* ]]
+    # so is one that was tampered with
+    sed 's/"idf": \[[^,]*/"idf": [0.25/' m.json >bad.json
+    run kymo-score -m bad.json odd.kymo
+    [ "$status" = 3 ]
+    [[ $output == *idf* ]]
+}
+
+@test "a matrix or model of an older definition is refused, and what to do is said" {
+    $synth -w c.kymo --seconds 6
+    kymo-featurize -q c.kymo -w f.kymo
+    kymo-kmeans -q f.kymo -w m.json
+    sed '/"kymo-features"/{n;s/[0-9][0-9]*/1/}' m.json >old.json
+    run kymo-score -m old.json c.kymo
+    [ "$status" = 3 ]
+    [[ $output == *"version 1"*"train again"* ]]
+}
+
+@test "captures that --fit-on cannot learn from are refused" {
+    $synth -w c.kymo --seconds 1
+    kymo-featurize -q c.kymo -w f.kymo
+    for f in f.kymo missing.kymo; do
+        run kymo-featurize --fit-on $f c.kymo -w g.kymo
+        [ "$status" = 3 ]
+        [ "${#lines[@]}" = 1 ]
+        [ ! -e g.kymo ]
+    done
+}
