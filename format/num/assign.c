@@ -80,12 +80,17 @@ kymo_status kymo_assign_scratch_init(struct kymo_assign_scratch *s, size_t k, si
     return KYMO_OK;
 }
 
+/* Rows with fewer values than this, in shares, are walked value by value: with k = 64 and 128 columns,
+ * a row that is 20 % full took 84 ns against 150 ns, and at 45 % the two meet. */
+#define SPARSE_SHARE 0.35
+
 void kymo_assigner_set(struct kymo_assigner *a, const double *C)
 {
     const size_t d = a->rows->x->d;
     kymo_pack_centres(a->k, d, C, a->plain);
     kymo_rows32_centres(a->rows, a->k, C, a->moved);
     kymo_nearest_pack(a->k, d, a->moved, a->packed, a->bias, &a->near);
+    a->near.sparse = a->rows->filled < SPARSE_SHARE;
 }
 
 /* Rounding of a plain distance, and of the pivot and scale that its bounds are told in. */

@@ -13,7 +13,7 @@
 void kymo_rows32_init(struct kymo_rows32 *out, const struct kymo_dense *x, double *pivot)
 {
     const size_t d = x->d, n = x->n < KYMO_PIVOT_ROWS ? x->n : KYMO_PIVOT_ROWS;
-    double offset2 = 0, spread2 = 0;
+    double offset2 = 0, spread2 = 0, filled = 0;
     for (size_t j = 0; j < d; j++)
         pivot[j] = 0;
     for (size_t s = 0; s < n; s++)
@@ -23,6 +23,7 @@ void kymo_rows32_init(struct kymo_rows32 *out, const struct kymo_dense *x, doubl
         for (size_t j = 0; j < d; j++) {
             const double t = kymo_dense_at(x, x->n / n * s, j) - pivot[j];
             spread2 += t * t / (double)n;
+            filled += kymo_dense_at(x, x->n / n * s, j) != 0;
         }
     for (size_t j = 0; j < d; j++)
         offset2 += pivot[j] * pivot[j];
@@ -30,6 +31,7 @@ void kymo_rows32_init(struct kymo_rows32 *out, const struct kymo_dense *x, doubl
     *out = (struct kymo_rows32){.x = x, .pivot = pivot, .scale = 1};
     out->direct = x->f32 && offset2 <= OFFSET_MOST * spread2 && spread >= SPREAD_LEAST &&
                   spread <= SPREAD_MOST;
+    out->filled = out->direct ? filled / ((double)n * (double)d) : 1;
     if (out->direct)
         memset(pivot, 0, d * sizeof(*pivot));
     else if (spread > 0 && isfinite(spread) && (spread < SPREAD_LEAST || spread > SPREAD_MOST))

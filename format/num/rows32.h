@@ -19,6 +19,7 @@ struct kymo_rows32 {
     const double *pivot; /* [d], zero where direct */
     double scale;        /* a power of two, 1 where direct */
     int direct;          /* the f32 rows as they are */
+    double filled;       /* share of the f32 values that are not zero, in the rows looked at */
 };
 
 /* Choose pivot and scale from at most so many rows, evenly spaced. */

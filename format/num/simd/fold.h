@@ -6,8 +6,16 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <stddef.h>
 
 #define KYMO_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")))
+
+/* The first `left` lanes, or all. */
+KYMO_AVX512 static inline __attribute__((always_inline)) __mmask16 kymo_lanes_512(size_t left)
+{
+    const unsigned bits = left >= 16 ? 0xffffu : (1u << left) - 1;
+    return (__mmask16)bits;
+}
 
 /* Lane i of the result is the sum of the lanes of a[i]: four times, pairs are laid side by side. */
 KYMO_AVX512 static inline __attribute__((always_inline)) __m512

@@ -92,6 +92,54 @@ SCORES_512(2, 8)
 SCORES_512(3, 8)
 SCORES_512(4, 4)
 
+#define SPARSE_COLUMNS 512u /* whose places are listed at a time */
+
+/* Places of the nonzero values of row[0..d-1], d <= SPARSE_COLUMNS, to at; returns how many. */
+KYMO_AVX512 INLINE size_t list_nonzero_512(size_t d, const float *row, uint32_t *at)
+{
+    const __m512i iota =
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t n = 0;
+    for (size_t j = 0; j < d; j += W) {
+        const __mmask16 some = kymo_lanes_512(d - j);
+        const __m512 v = _mm512_maskz_loadu_ps(some, row + j);
+        const __mmask16 full = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        const __m512i place = _mm512_add_epi32(iota, _mm512_set1_epi32((int)j));
+        _mm512_storeu_si512(at + n, _mm512_maskz_compress_epi32(full, place));
+        n += (size_t)__builtin_popcount(full);
+    }
+    return n;
+}
+
+/* The same scores from the nonzero values alone. One row keeps no more than V sums going, and a sum
+ * takes an instruction's time of four: fewer vectors would wait for themselves. */
+#define SPARSE_512(V)                                                                          \
+    KYMO_AVX512 static void sparse_512_##V(size_t d, const float *x, size_t stride,            \
+                                           const float *packed, const float *bias, float *S)   \
+    {                                                                                          \
+        uint32_t at[SPARSE_COLUMNS + W];                                                       \
+        for (size_t r = 0; r < KYMO_TILE_ROWS; r++) {                                          \
+            __m512 acc[V];                                                                     \
+            _Pragma("GCC unroll 4") for (unsigned v = 0; v < (V); v++) acc[v] =                \
+                _mm512_loadu_ps(bias + v * W);                                                 \
+            for (size_t j = 0; j < d; j += SPARSE_COLUMNS) {                                   \
+                const float *row = x + r * stride + j, *c = packed + j * (V)*W;                \
+                const size_t n = list_nonzero_512(                                             \
+                    d - j < SPARSE_COLUMNS ? d - j : SPARSE_COLUMNS, row, at);                 \
+                for (size_t i = 0; i < n; i++) {                                               \
+                    const __m512 b = _mm512_set1_ps(row[at[i]]);                               \
+                    const float *col = c + (size_t)at[i] * (V)*W;                              \
+                    _Pragma("GCC unroll 4") for (unsigned v = 0; v < (V); v++) acc[v] =        \
+                        _mm512_fnmadd_ps(b, _mm512_loadu_ps(col + v * W), acc[v]);             \
+                }                                                                              \
+            }                                                                                  \
+            _Pragma("GCC unroll 4") for (unsigned v = 0; v < (V); v++)                         \
+                _mm512_store_ps(S + (v * W + r) * W, acc[v]);                                  \
+        }                                                                                      \
+    }
+SPARSE_512(3)
+SPARSE_512(4)
+
 /* t[i] lane j = S[j][i]: rows of scores to vectors over rows. */
 KYMO_AVX512 INLINE void transpose_512(const float *S, __m512 t[W])
 {
@@ -130,8 +178,7 @@ KYMO_AVX512 INLINE __m512 norms_512(size_t d, const float *x, size_t stride)
     __m512 acc[W];
     _Pragma("GCC unroll 16") for (unsigned r = 0; r < W; r++) acc[r] = _mm512_setzero_ps();
     for (size_t j = 0; j < d; j += W) {
-        const __mmask16 some =
-            d - j >= W ? (__mmask16)0xffff : (__mmask16)((1u << (d - j)) - 1);
+        const __mmask16 some = kymo_lanes_512(d - j);
         _Pragma("GCC unroll 16") for (unsigned r = 0; r < W; r++)
         {
             const __m512 v = _mm512_maskz_loadu_ps(some, x + r * stride + j);
@@ -153,7 +200,11 @@ KYMO_AVX512 static unsigned tile_avx512(const struct kymo_nearest *c, const floa
         const size_t vectors =
             (pad - first < KYMO_PANEL_MAX ? pad - first : KYMO_PANEL_MAX) / W;
         const float *packed = c->packed + first * c->d, *bias = c->bias + first;
-        if (vectors == 1)
+        if (c->sparse && vectors == 4)
+            sparse_512_4(c->d, x, stride, packed, bias, S);
+        else if (c->sparse && vectors == 3)
+            sparse_512_3(c->d, x, stride, packed, bias, S);
+        else if (vectors == 1)
             scores_512_1(c->d, x, stride, packed, bias, S);
         else if (vectors == 2)
             scores_512_2(c->d, x, stride, packed, bias, S);

@@ -32,6 +32,7 @@ struct kymo_nearest {
     const float *bias;   /* [pad] |c|^2 / 2; infinite past k */
     float norm_max;      /* of |c|, rounded up */
     float bias_max;      /* of |c|^2 / 2, rounded up */
+    int sparse; /* most values of rows are zero: wide panels may walk the others alone */
 };
 
 struct kymo_nearest_tile {

@@ -84,8 +84,7 @@ AVX2 static void trials_avx2(size_t d, size_t n_cand, const float *x, size_t str
             _Pragma("GCC unroll 16") for (unsigned i = 0; i < LANES; i++) acc[i] =             \
                 _mm512_setzero_ps();                                                           \
             for (size_t j = 0; j < d; j += LANES) {                                            \
-                const __mmask16 some =                                                         \
-                    d - j >= LANES ? (__mmask16)0xffff : (__mmask16)((1u << (d - j)) - 1);     \
+                const __mmask16 some = kymo_lanes_512(d - j);                                  \
                 __m512 row[R];                                                                 \
                 _Pragma("GCC unroll 16") for (unsigned r = 0; r < (R); r++) row[r] =           \
                     _mm512_maskz_loadu_ps(some, x + r * stride + j);                           \
