@@ -10,7 +10,7 @@
 
 /* A responsibility below this counts as none: it would change no sum of like numbers in its last
  * bit, and a row that belongs to one component then costs as much as one component. */
-#define KYMO_RESP_MIN 0x1p-80
+#define KYMO_RESP_MIN 0x1p-60
 
 /*
  * resp[c] = exp(lp[c] - log_sum) for n_rows rows.
