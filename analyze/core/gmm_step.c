@@ -68,9 +68,9 @@ static bool slot_new(struct kymo_gmm_slot *s, const struct kymo_gmm_pass *p,
     s->lp = KYMO_NEW_RAW(a, double, rows * p->in->k);
     s->log_sum = KYMO_NEW_RAW(a, double, rows);
     s->entropy = KYMO_NEW_RAW(a, double, rows);
-    s->weight = KYMO_NEW_RAW(a, double, rows);
+    s->weight = KYMO_NEW_RAW(a, double, rows + KYMO_RESP_SLACK);
     s->gathered = KYMO_NEW_RAW(a, double, kymo_tile_cols(p->in->x->d) * ROWS_AT_ONCE);
-    s->row = KYMO_NEW_RAW(a, size_t, rows);
+    s->row = KYMO_NEW_RAW(a, size_t, rows + KYMO_RESP_SLACK);
     return s->tile && s->lp && s->log_sum && s->entropy && s->weight && s->gathered && s->row;
 }
 
@@ -152,18 +152,15 @@ static void resp_of(const struct kymo_gmm_pass *p, size_t lo, size_t n_rows,
 }
 
 /* The rows of a tile that belong to component c at all; returns how many. */
-static size_t choose_rows(const struct kymo_dense *x, size_t lo, size_t n_rows,
-                          const double *resp, const struct kymo_gmm_slot *slot, double *mass)
+static size_t choose_rows(enum kymo_simd level, const struct kymo_dense *x, size_t lo,
+                          size_t n_rows, const double *resp, const struct kymo_gmm_slot *slot,
+                          double *mass)
 {
-    size_t n = 0;
-    for (size_t r = 0; r < n_rows; r++) {
-        slot->row[n] = lo + r;
-        slot->weight[n] = resp[r];
-        n += resp[r] > 0; /* no branch: which rows do is as good as random */
-    }
+    const size_t n = kymo_softmax_rows(level, n_rows, resp, lo, slot->row, slot->weight);
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        slot->weight[i] *= kymo_dense_weight(x, slot->row[i]);
+        if (x->weight)
+            slot->weight[i] *= x->weight[slot->row[i]];
         sum += slot->weight[i];
     }
     *mass += sum;
@@ -208,8 +205,9 @@ static void pass_block(void *ctx, size_t block, size_t at)
         else
             resp_of(p, lo, n_rows, slot, sums);
         for (size_t c = 0; p->with_sums && c < p->in->k; c++) {
-            const size_t n = choose_rows(x, lo, n_rows, slot->lp + c * p->plan.tile_rows, slot,
-                                         &sums->mass[c]);
+            const size_t n =
+                choose_rows(p->plan.level, x, lo, n_rows, slot->lp + c * p->plan.tile_rows,
+                            slot, &sums->mass[c]);
             add_moments(p, c, n, slot, sums);
         }
     }

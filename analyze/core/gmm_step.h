@@ -23,12 +23,13 @@ struct kymo_gmm_sums {
 
 /* Scratch of one thread. */
 struct kymo_gmm_slot {
-    double *tile;     /* for kymo_mixture_tile() */
-    double *lp;       /* [k,tile_rows] log densities, then responsibilities */
-    double *log_sum;  /* [tile_rows] */
-    double *entropy;  /* [tile_rows] */
-    double *weight;   /* [tile_rows] of the rows of one component, or their square roots */
-    size_t *row;      /* [tile_rows] those rows */
+    double *tile;    /* for kymo_mixture_tile() */
+    double *lp;      /* [k,tile_rows] log densities, then responsibilities */
+    double *log_sum; /* [tile_rows] */
+    double *entropy; /* [tile_rows] */
+    double
+        *weight; /* [tile_rows and slack] of the rows of one component, or their square roots */
+    size_t *row; /* [tile_rows and slack] those rows */
     double *gathered; /* some of them around the shift */
 };
 

@@ -28,4 +28,18 @@
 void kymo_softmax(enum kymo_simd level, size_t k, size_t n_rows, size_t stride,
                   const double *lp, double *resp, double *log_sum, double *entropy);
 
+/* Slack that kymo_softmax_rows() needs past the rows it can find. */
+#define KYMO_RESP_SLACK 8u
+
+/*
+ * The rows that one component has a part in.
+ *
+ * resp    [n_rows] of this component, >= 0      lo      index of the first of them
+ * row     [n_rows + KYMO_RESP_SLACK] out: lo + r where resp[r] > 0, ascending
+ * share   [n_rows + KYMO_RESP_SLACK] out: those resp[r]
+ * returns how many; what lies behind them is overwritten
+ */
+size_t kymo_softmax_rows(enum kymo_simd level, size_t n_rows, const double *resp, size_t lo,
+                         size_t *row, double *share);
+
 #endif
