@@ -10,6 +10,7 @@
 #include "format/num/columns.h"
 #include "format/num/linalg.h"
 #include "format/num/simd/moments.h"
+#include "format/num/simd/strips.h"
 #include "format/num/slots.h"
 
 /* Blocks: few enough that their sums stay below a 24th of x in doubles, enough for many threads. */
@@ -158,49 +159,39 @@ kymo_status kymo_pca(const struct kymo_pca_in *in, struct kymo_arena *arena,
 struct projection {
     const struct kymo_pca *p;
     const struct kymo_dense *x;
-    double *turned; /* [d,m] components, so that the sums of a row's places run side by side */
-    double *row;    /* [slots, d] */
+    enum kymo_simd level;
+    double *scratch; /* [slots, (2 d + m) strip rows] */
     double *out;
 };
 
-static void project_block(void *ctx, size_t block, size_t slot)
+static void project_strip(void *ctx, size_t block, size_t slot)
 {
     const struct projection *t = ctx;
-    const size_t d = t->p->d, m = t->p->m, lo = block * ROWS_AT_ONCE;
-    const size_t hi = t->x->n - lo < ROWS_AT_ONCE ? t->x->n : lo + ROWS_AT_ONCE;
-    double *row = t->row + slot * d;
-    for (size_t i = lo; i < hi; i++) {
-        kymo_dense_row(t->x, i, row);
-        double *restrict place = t->out + i * m;
-        memset(place, 0, m * sizeof(double));
-        for (size_t j = 0; j < d; j++) {
-            const double v = row[j] - t->p->mean[j];
-            const double *restrict along = t->turned + j * m;
-            for (size_t c = 0; c < m; c++)
-                place[c] += v * along[c];
-        }
-    }
+    const size_t d = t->p->d, m = t->p->m, lo = block * KYMO_STRIP_ROWS;
+    const size_t n = t->x->n - lo < KYMO_STRIP_ROWS ? t->x->n - lo : KYMO_STRIP_ROWS;
+    double *strip = t->scratch + slot * (2 * d + m) * KYMO_STRIP_ROWS;
+    double *diff = strip + d * KYMO_STRIP_ROWS, *place = diff + d * KYMO_STRIP_ROWS;
+    kymo_strips(t->level, t->x, lo, n, strip);
+    kymo_dot_strip(t->level, d, m, strip, t->p->mean, t->p->component, diff, place);
+    for (size_t r = 0; r < n; r++)
+        for (size_t c = 0; c < m; c++)
+            t->out[(lo + r) * m + c] = place[c * KYMO_STRIP_ROWS + r];
 }
 
 kymo_status kymo_pca_project(const struct kymo_pca *p, const struct kymo_dense *x,
                              unsigned n_threads, double *out, struct kymo_err *err)
 {
     assert(x->d == p->d);
-    const size_t d = p->d, m = p->m, n_blocks = (x->n + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+    const size_t n_strips = kymo_strips_of(x->n), n_slots = kymo_slots(n_strips, n_threads);
     struct kymo_arena a;
     kymo_arena_init(&a, SIZE_MAX);
-    struct projection t = {.p = p, .x = x, .out = out};
-    t.turned = KYMO_NEW_RAW(&a, double, d *m);
-    t.row = KYMO_NEW_RAW(&a, double, kymo_slots(n_blocks, n_threads) * d);
-    const bool ok = t.turned && t.row;
-    if (ok) {
-        for (size_t c = 0; c < m; c++)
-            for (size_t j = 0; j < d; j++)
-                t.turned[j * m + c] = p->component[c * d + j];
-        kymo_parallel_slots(n_blocks, n_threads, project_block, &t);
-    }
+    struct projection t = {.p = p, .x = x, .level = kymo_simd_level(), .out = out};
+    t.scratch = KYMO_NEW_RAW(&a, double, n_slots *(2 * p->d + p->m) * KYMO_STRIP_ROWS);
+    const bool ok = t.scratch != NULL;
+    if (ok)
+        kymo_parallel_slots(n_strips, n_threads, project_strip, &t);
     kymo_arena_release(&a);
     if (!ok)
-        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory for %zu components", m);
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory for %zu components", p->m);
     return KYMO_OK;
 }

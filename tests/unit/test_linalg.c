@@ -196,6 +196,13 @@ static void distances_are_what_plain_c_says(void **state)
                 }
                 rows_near(q[i], want, 1e-12, 0);
             }
+            kymo_dot_strip(level[l], d, 7, strip, mean, pairs, diff, q);
+            for (size_t i = 0; i < 24 * 7; i++) {
+                double want = 0;
+                for (size_t j = 0; j < d; j++)
+                    want += pairs[i / 24 * d + j] * (strip[j * 24 + i % 24] - mean[j]);
+                rows_near(q[i], want, 0, 1e-12);
+            }
             kymo_quad_diag(level[l], d, 7, strip, pairs, 24, q);
             for (size_t i = 0; i < 24 * 7; i++) {
                 double want = 0;
@@ -265,6 +272,32 @@ static void shares_are_what_the_c_library_says(void **state)
                 assert_true(entropy[i] >= 0);
                 rows_near(entropy[i], h, 1e-12, 1e-12);
             }
+        }
+    }
+}
+
+static void rows_with_a_share_are_found_in_order(void **state)
+{
+    (void)state;
+    enum { N = 61 };
+    double resp[N], share[N + KYMO_RESP_SLACK];
+    size_t row[N + KYMO_RESP_SLACK];
+    enum kymo_simd level[4];
+    const size_t n_levels = levels(level);
+    struct kymo_rng r;
+    kymo_rng_init(&r, 9);
+    for (size_t n = 0; n <= N; n++) {
+        for (size_t i = 0; i < n; i++)
+            resp[i] = kymo_rng_below(&r, 3) ? kymo_rng_unit(&r) : 0;
+        for (size_t l = 0; l < n_levels; l++) {
+            const size_t found = kymo_softmax_rows(level[l], n, resp, 100, row, share);
+            size_t at = 0;
+            for (size_t i = 0; i < n; i++)
+                if (resp[i] > 0) {
+                    assert_true(at < found && row[at] == 100 + i && share[at] == resp[i]);
+                    at++;
+                }
+            assert_int_equal(at, found);
         }
     }
 }
@@ -397,6 +430,7 @@ int main(void)
         cmocka_unit_test(distances_are_what_plain_c_says),
         cmocka_unit_test(distances_that_overflow_are_cut_and_never_nan),
         cmocka_unit_test(shares_are_what_the_c_library_says),
+        cmocka_unit_test(rows_with_a_share_are_found_in_order),
         cmocka_unit_test(shares_differ_between_levels_by_a_few_roundings),
         cmocka_unit_test(moments_are_what_plain_c_says),
         cmocka_unit_test(columns_far_out_keep_their_spread),

@@ -153,3 +153,23 @@ void kymo_quad_diag(enum kymo_simd level, size_t d, size_t k, const double *stri
             q[c * stride + r] = at_most(sum[r]);
     }
 }
+
+static void dot_strip(enum kymo_simd level, size_t d, size_t m, const double *diff,
+                      const double *C, double *y)
+{
+    KYMO_TRY_LANES(level, dot_strip, d, m, diff, C, y);
+    for (size_t c = 0; c < m; c++)
+        for (size_t r = 0; r < KYMO_STRIP_ROWS; r++) {
+            double sum = 0;
+            for (size_t j = 0; j < d; j++)
+                sum += C[c * d + j] * diff[j * KYMO_STRIP_ROWS + r];
+            y[c * KYMO_STRIP_ROWS + r] = sum;
+        }
+}
+
+void kymo_dot_strip(enum kymo_simd level, size_t d, size_t m, const double *strip,
+                    const double *mean, const double *C, double *diff, double *y)
+{
+    centre_strip(level, d, strip, mean, diff);
+    dot_strip(level, d, m, diff, C, y);
+}

@@ -66,4 +66,15 @@ void kymo_quad_factor(enum kymo_simd level, size_t d, const double *strip, const
 void kymo_quad_diag(enum kymo_simd level, size_t d, size_t k, const double *strip,
                     const double *pairs, size_t stride, double *q);
 
+/*
+ * y[c] = sum over j of C[c,j] (x_j - mean_j) for the 24 rows of a strip.
+ *
+ * strip   [d,24]                          mean    [d]
+ * C       [m,d]                           diff    [d,24] scratch
+ * y       [m,24] out
+ * cost    24 m d multiply-adds
+ */
+void kymo_dot_strip(enum kymo_simd level, size_t d, size_t m, const double *strip,
+                    const double *mean, const double *C, double *diff, double *y);
+
 #endif

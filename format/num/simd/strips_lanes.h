@@ -195,3 +195,38 @@ LANES_TARGET static void LANES_FN(quad_diag)(size_t d, size_t k, const double *s
         (d, 1, strip + r0, pairs + c * d * 2, stride, q + c * stride + r0);
     }
 }
+
+/* mn rows of C on V_ROWS vectors of rows; mn is constant where this is expanded. */
+LANES_INLINE void LANES_FN(dot_rows)(size_t d, size_t mn, const double *diff, const double *C,
+                                     double *y)
+{
+    vec_t sum[D_COMPS][V_ROWS];
+    for (size_t c = 0; c < mn; c++)
+        for (size_t v = 0; v < V_ROWS; v++)
+            sum[c][v] = v_set(0);
+    for (size_t j = 0; j < d; j++) {
+        vec_t x[V_ROWS];
+        for (size_t v = 0; v < V_ROWS; v++)
+            x[v] = v_load(diff + j * KYMO_STRIP_ROWS + v * LANES_N);
+        for (size_t c = 0; c < mn; c++) {
+            const vec_t along = v_set(C[c * d + j]);
+            for (size_t v = 0; v < V_ROWS; v++)
+                sum[c][v] = v_fma(along, x[v], sum[c][v]);
+        }
+    }
+    for (size_t c = 0; c < mn; c++)
+        for (size_t v = 0; v < V_ROWS; v++)
+            v_store(y + c * KYMO_STRIP_ROWS + v * LANES_N, sum[c][v]);
+}
+
+LANES_TARGET static void LANES_FN(dot_strip)(size_t d, size_t m, const double *diff,
+                                             const double *C, double *y)
+{
+    for (size_t r0 = 0; r0 < KYMO_STRIP_ROWS; r0 += V_ROWS * LANES_N) {
+        size_t c = 0;
+        for (; c + D_COMPS <= m; c += D_COMPS)
+            LANES_FN(dot_rows)(d, D_COMPS, diff + r0, C + c * d, y + c * KYMO_STRIP_ROWS + r0);
+        for (; c < m; c++)
+            LANES_FN(dot_rows)(d, 1, diff + r0, C + c * d, y + c * KYMO_STRIP_ROWS + r0);
+    }
+}
