@@ -26,17 +26,23 @@
 #include "format/num/simd/distrow.h"
 
 #define LANES KYMO_DISTROW_LANES
-#define GROUP_PAIRS 2u /* pairs of single rows whose distances are taken at once */
 #define FAR                                                                                    \
     0x1p1000 /* to itself and to slots without a cluster; finite, so that joining keeps it */
 /* Columns of the clusters' rows that are brought together at once: n / COLUMNS_SHARE and a few. */
 #define COLUMNS_SHARE 64u
 #define COLUMNS_MIN 16u
 #define COLUMN_ROWS 8u /* rows read side by side: a cache line of what is written */
+#define STRIP_AHEAD 4u /* columns asked for before they are read */
+#define PLACES_AHEAD 8u
 #define WORKERS_MAX 64u
 #define SEARCH_BLOCK 64u /* slots that one thread searches for at least */
 
 enum kind { DEAD, SINGLE, CLUSTER };
+
+/* Tasks whose single rows are compared with all others together: the first task and single row. */
+struct group {
+    uint32_t task, single;
+};
 
 struct store {
     int complete;
@@ -60,6 +66,7 @@ struct store {
     double **query;          /* [n_workers] each [d,4] */
     size_t width;            /* slots at first, padded */
     double *share;           /* [slots / 2] scratch */
+    struct group *group;     /* [slots / 2 + 2] scratch */
     uint32_t *list;          /* [2 slots] scratch */
     struct kymo_near *found; /* [slots] scratch */
     unsigned n_threads;
@@ -76,7 +83,9 @@ struct joining {
     uint32_t *task;      /* pairs with a single row; then rows to bring up to date */
     size_t n_tasks;
     size_t batch_lo, batch_hi; /* tasks whose columns are at hand */
-    uint32_t *single;          /* [n_singles] single rows of the batch */
+    struct group *group;       /* [n_groups + 1] */
+    size_t n_groups;
+    uint32_t *single; /* [n_singles] single rows of the batch */
     size_t n_singles;
     atomic_size_t next;
 };
@@ -137,6 +146,30 @@ static void rows_of_singles(const struct store *s, size_t n, const uint32_t *slo
     }
 }
 
+/* The same page of some clusters' rows side by side. */
+struct strip {
+    size_t page, n;
+    const double *at[COLUMN_ROWS];
+};
+
+/* Have the page of a column at hand, of the rows of clusters lo and on, and its cells of a column to
+ * come on their way; returns the place in the page. */
+static inline size_t strip_cell(const struct store *s, struct strip *strip, size_t lo,
+                                size_t column, size_t next)
+{
+    const size_t page = column / KYMO_PAGE_DOUBLES;
+    if (page != strip->page) {
+        strip->page = page;
+        strip->n = s->n_clusters - lo < COLUMN_ROWS ? s->n_clusters - lo : COLUMN_ROWS;
+        for (size_t t = 0; t < strip->n; t++)
+            strip->at[t] = kymo_page(&s->rows, s->cluster[lo + t], page);
+    }
+    if (next / KYMO_PAGE_DOUBLES == page)
+        for (size_t t = 0; t < strip->n; t++)
+            __builtin_prefetch(strip->at[t] + next % KYMO_PAGE_DOUBLES);
+    return column % KYMO_PAGE_DOUBLES;
+}
+
 static void read_row(const struct store *s, size_t slot, double *to)
 {
     for (size_t at = 0, p = 0; at < s->slots; at += KYMO_PAGE_DOUBLES, p++) {
@@ -171,21 +204,6 @@ static void write_row(const struct joining *g, double *row, size_t own, size_t p
     }
 }
 
-/* Single rows of tasks lo..hi-1; returns how many. */
-static size_t singles_of(const struct joining *g, size_t lo, size_t hi, uint32_t *single)
-{
-    const struct store *s = g->s;
-    size_t n = 0;
-    for (size_t i = lo; i < hi; i++) {
-        const struct kymo_slot_pair *e = &g->pair[g->task[i]];
-        if (s->kind[e->keep] == SINGLE)
-            single[n++] = e->keep;
-        if (s->kind[e->drop] == SINGLE)
-            single[n++] = e->drop;
-    }
-    return n;
-}
-
 /* Columns of the batch's single rows out of some clusters' rows. Row after row, since one page of a
  * row holds many of the columns, while a column would touch every page of all rows. */
 static void column_block(void *ctx, size_t block)
@@ -193,11 +211,13 @@ static void column_block(void *ctx, size_t block)
     const struct joining *g = ctx;
     const struct store *s = g->s;
     const size_t lo = block * COLUMN_ROWS;
-    const size_t n = s->n_clusters - lo < COLUMN_ROWS ? s->n_clusters - lo : COLUMN_ROWS;
+    struct strip strip = {SIZE_MAX, 0, {NULL}};
     for (size_t i = 0; i < g->n_singles; i++) {
+        const size_t next = i + STRIP_AHEAD < g->n_singles ? i + STRIP_AHEAD : i;
+        const size_t c = strip_cell(s, &strip, lo, g->single[i], g->single[next]);
         double *to = s->column + i * s->n_clusters + lo;
-        for (size_t t = 0; t < n; t++)
-            to[t] = *kymo_page_cell(&s->rows, s->cluster[lo + t], g->single[i]);
+        for (size_t t = 0; t < strip.n; t++)
+            to[t] = strip.at[t][c];
     }
 }
 
@@ -206,14 +226,10 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
 {
     struct store *s = g->s;
     double *const to[4] = {temp, temp + s->width, temp + 2 * s->width, temp + 3 * s->width};
-    const size_t lo = g->batch_lo + group * GROUP_PAIRS;
-    const size_t hi = lo + GROUP_PAIRS < g->batch_hi ? lo + GROUP_PAIRS : g->batch_hi;
-    uint32_t single[4] = {0};
-    const size_t n = singles_of(g, lo, hi, single);
-    size_t before = 0; /* single rows of the batch before these */
-    while (g->single[before] != single[0])
-        before++;
-    rows_of_singles(s, n, single, s->column + before * s->n_clusters, query, to);
+    const size_t lo = g->group[group].task, hi = g->group[group + 1].task;
+    const size_t first = g->group[group].single;
+    rows_of_singles(s, g->group[group + 1].single - first, g->single + first,
+                    s->column + first * s->n_clusters, query, to);
     size_t at = 0;
     for (size_t i = lo; i < hi; i++) {
         const struct kymo_slot_pair *e = &g->pair[g->task[i]];
@@ -243,6 +259,10 @@ static void update_places(const struct joining *g, size_t slot)
 {
     const struct store *s = g->s;
     for (size_t p = 0; p < g->n_pairs; p++) {
+        if (p + PLACES_AHEAD < g->n_pairs) {
+            __builtin_prefetch(kymo_page_cell(&s->rows, slot, g->pair[p + PLACES_AHEAD].keep));
+            __builtin_prefetch(kymo_page_cell(&s->rows, slot, g->pair[p + PLACES_AHEAD].drop));
+        }
         double *a = kymo_page_cell(&s->rows, slot, g->pair[p].keep);
         double *b = kymo_page_cell(&s->rows, slot, g->pair[p].drop);
         *a = joined(s->complete, g->share[p], *a, *b);
@@ -272,8 +292,8 @@ static void update_row(struct joining *g, size_t i, double *temp)
 static void make_worker(void *ctx, size_t w)
 {
     struct joining *g = ctx;
-    const size_t groups = (g->batch_hi - g->batch_lo + GROUP_PAIRS - 1) / GROUP_PAIRS;
-    for (size_t i; (i = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed)) < groups;)
+    for (size_t i;
+         (i = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed)) < g->n_groups;)
         make_group(g, i, g->s->temp[w], g->s->query[w]);
 }
 
@@ -368,18 +388,39 @@ static void pack(struct store *s, size_t n_new, const uint32_t *from)
     s->slots = n_new;
 }
 
-/* New rows for all tasks, as many at a time as there is room for columns. */
+/* Tasks from batch_lo on in groups of at most four single rows, as many as there is room for the
+ * columns of. */
+static void plan_batch(struct joining *g, size_t room)
+{
+    const struct store *s = g->s;
+    size_t in_group = KYMO_DISTROW_QUERIES, i = g->batch_lo;
+    g->n_singles = g->n_groups = 0;
+    for (; i < g->n_tasks && g->n_singles + 2 <= room; i++) {
+        const struct kymo_slot_pair *e = &g->pair[g->task[i]];
+        const int a = s->kind[e->keep] == SINGLE, b = s->kind[e->drop] == SINGLE;
+        if (in_group + (size_t)(a + b) > KYMO_DISTROW_QUERIES) {
+            g->group[g->n_groups++] = (struct group){(uint32_t)i, (uint32_t)g->n_singles};
+            in_group = 0;
+        }
+        if (a)
+            g->single[g->n_singles++] = e->keep;
+        if (b)
+            g->single[g->n_singles++] = e->drop;
+        in_group += (size_t)(a + b);
+    }
+    g->group[g->n_groups] = (struct group){(uint32_t)i, (uint32_t)g->n_singles};
+    g->batch_hi = i;
+}
+
 static void make_rows(struct joining *g)
 {
     struct store *s = g->s;
-    const size_t room = s->n_clusters ? s->column_cells / s->n_clusters / 2 : s->slots;
+    const size_t room = s->n_clusters ? s->column_cells / s->n_clusters : SIZE_MAX;
     for (g->batch_lo = 0; g->batch_lo < g->n_tasks; g->batch_lo = g->batch_hi) {
-        g->batch_hi = g->n_tasks - g->batch_lo < room ? g->n_tasks : g->batch_lo + room;
-        g->n_singles = singles_of(g, g->batch_lo, g->batch_hi, g->single);
+        plan_batch(g, room);
         kymo_parallel((s->n_clusters + COLUMN_ROWS - 1) / COLUMN_ROWS, s->n_threads,
                       column_block, g);
-        run_workers(g, (g->batch_hi - g->batch_lo + GROUP_PAIRS - 1) / GROUP_PAIRS,
-                    make_worker);
+        run_workers(g, g->n_groups, make_worker);
     }
 }
 
@@ -401,6 +442,7 @@ static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair
     for (size_t p = 0; p < n_pairs; p++)
         s->share[p] = share_of(s, pair[p]);
     g.share = s->share;
+    g.group = s->group;
     for (size_t p = 0; p < n_pairs; p++)
         if (holds_single(s, pair[p])) {
             KYMO_TRY(kymo_page_rows_add(&s->rows, s->fresh + g.n_tasks, from ? n_new : s->slots,
@@ -449,15 +491,19 @@ static struct kymo_near known_single(const struct store *s, uint32_t q, struct k
     return (struct kymo_near){bound, KYMO_NEAR_NONE};
 }
 
-static void look_at_clusters(const struct store *s, uint32_t q, size_t lo, size_t hi,
-                             struct kymo_near *best)
+static void look_at_clusters(const struct looking *l, size_t c, size_t lo, size_t hi)
 {
-    double v[COLUMN_ROWS];
-    for (size_t c = lo; c < hi; c++)
-        v[c - lo] = *kymo_page_cell(&s->rows, s->cluster[c], q);
-    for (size_t c = lo; c < hi; c++)
-        if (is_better(v[c - lo], s->cluster[c], best))
-            *best = (struct kymo_near){v[c - lo], s->cluster[c]};
+    const struct store *s = l->s;
+    struct strip strip = {SIZE_MAX, 0, {NULL}};
+    for (size_t i = lo; i < hi; i++) {
+        if (s->kind[l->q[i]] != SINGLE)
+            continue;
+        const size_t next = i + STRIP_AHEAD < hi ? i + STRIP_AHEAD : i;
+        const size_t at = strip_cell(s, &strip, c, l->q[i], l->q[next]);
+        for (size_t t = 0; t < strip.n; t++)
+            if (is_better(strip.at[t][at], s->cluster[c + t], &l->best[i]))
+                l->best[i] = (struct kymo_near){strip.at[t][at], s->cluster[c + t]};
+    }
 }
 
 static void look_block(void *ctx, size_t block)
@@ -481,12 +527,8 @@ static void look_block(void *ctx, size_t block)
                 l->best[i] = (struct kymo_near){v, (uint32_t)(at + where)};
         }
     }
-    for (size_t c = 0; singles && c < s->n_clusters; c += COLUMN_ROWS) {
-        const size_t end = c + COLUMN_ROWS < s->n_clusters ? c + COLUMN_ROWS : s->n_clusters;
-        for (size_t i = lo; i < hi; i++)
-            if (s->kind[l->q[i]] == SINGLE)
-                look_at_clusters(s, l->q[i], c, end, &l->best[i]);
-    }
+    for (size_t c = 0; singles && c < s->n_clusters; c += COLUMN_ROWS)
+        look_at_clusters(l, c, lo, hi);
 }
 
 static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near *best)
@@ -528,6 +570,7 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
 {
     s->list = KYMO_NEW_RAW(a, uint32_t, 2 * s->slots + 2);
     s->found = KYMO_NEW_RAW(a, struct kymo_near, s->slots);
+    s->group = KYMO_NEW_RAW(a, struct group, s->slots / 2 + 2);
     s->share = KYMO_NEW_RAW(a, double, s->slots / 2 + 1);
     s->cluster = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
     s->column_cells = s->slots * (s->slots / COLUMNS_SHARE + COLUMNS_MIN);
@@ -537,8 +580,8 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
         s->n_workers = WORKERS_MAX;
     s->temp = KYMO_NEW(a, double *, s->n_workers);
     s->query = KYMO_NEW(a, double *, s->n_workers);
-    if (!s->list || !s->found || !s->share || !s->cluster || !s->column || !s->temp ||
-        !s->query)
+    if (!s->list || !s->found || !s->share || !s->group || !s->cluster || !s->column ||
+        !s->temp || !s->query)
         return no_memory(s->slots, err);
     for (size_t i = 0; i < s->n_workers; i++) {
         s->temp[i] = KYMO_NEW_RAW(a, double, 4 * s->width);
