@@ -73,11 +73,14 @@ AVX512 static void panels_avx512(size_t n_panels, size_t d, const double *panel,
         for (size_t q = 0; q < QUERIES; q++)
             sum[q] = _mm512_setzero_pd();
         const double *y = panel + p * d * LANES;
+        const __m512d one = _mm512_set1_pd(1);
         for (size_t j = 0; j < d; j++) {
             const __m512d v = _mm512_loadu_pd(y + j * LANES);
 #pragma GCC unroll 4
             for (size_t q = 0; q < QUERIES; q++) {
-                const __m512d t = _mm512_sub_pd(_mm512_set1_pd(query[j * QUERIES + q]), v);
+                /* Subtraction keeps the adder busy, 1 * x - v the multiplier, to the same bits. */
+                const __m512d x = _mm512_set1_pd(query[j * QUERIES + q]);
+                const __m512d t = q % 2 ? _mm512_sub_pd(x, v) : _mm512_fmsub_pd(one, x, v);
                 sum[q] = _mm512_add_pd(sum[q], _mm512_mul_pd(t, t));
             }
         }
