@@ -121,14 +121,14 @@ static kymo_status load(struct job *j, const char **at, struct kymo_err *err)
     return is_matrix ? kymo_model_accepts(&j->model, &j->m, j->o->in.v[0], err) : KYMO_OK;
 }
 
-/* Columns that weigh in the model and that a capture does not tell. */
+/* Columns that a capture does not tell, and that were not 0 all through the training. */
 static size_t columns_missing(const struct job *j, const struct kymo_capture_facts *f)
 {
     size_t n = 0;
     for (size_t c = 0; j->model.spec && c < j->model.d; c++) {
         const struct kymo_feature_column *column = &j->model.spec->column[c];
-        n += j->model.column[c].weight > 0 && !kymo_feature_is_there(column, f->from) &&
-             (!(column->from & KYMO_FROM_KNOWN) || j->model.spec->vocabulary);
+        n += j->model.column[c].weight > 0 && j->model.column[c].mean > 0 &&
+             !kymo_feature_is_there(column, f->from);
     }
     return n;
 }

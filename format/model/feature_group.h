@@ -61,9 +61,10 @@ enum kymo_process_kind {
 /* A row of table process. */
 struct kymo_process_row {
     enum kymo_process_kind kind;
-    uint64_t exe;            /* hash of its path, 0: not known */
-    int exe_is_new;          /* outside of the vocabulary */
-    int has_code, has_usage; /* usage: the process is gone, not a thread of it alone */
+    uint64_t exe;   /* hash of its path, 0: not known */
+    int exe_is_new; /* outside of the vocabulary */
+    int is_end; /* the process is gone, not a thread of it alone, and code is its wait status */
+    int has_usage; /* and what it used is known */
     uint64_t code, lifetime_ns, utime_ns, stime_ns, maxrss_bytes, minflt, majflt;
 };
 

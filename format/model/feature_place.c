@@ -27,7 +27,9 @@ static uint64_t shape_hash(const char *s, size_t n)
         const int digit = s[i] >= '0' && s[i] <= '9';
         if (digit && kept && text[kept - 1] == '0')
             continue;
-        text[kept++] = digit ? '0' : s[i];
+        text[kept++] = s[i];
+        if (digit)
+            text[kept - 1] = '0';
     }
     return XXH3_64bits(text, kept);
 }

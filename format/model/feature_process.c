@@ -73,7 +73,7 @@ static void process_about(size_t i, char buf[KYMO_ABOUT_BYTES])
 /* A wait status: the low seven bits are the signal, above eight bits the program's own. */
 static void add_end(struct churn *c, const struct kymo_process_row *r)
 {
-    if (r->has_code) {
+    if (r->is_end) {
         c->killed += (r->code & 0x7f) != 0;
         c->failed += (r->code & 0x7f) == 0 && (r->code >> 8 & 0xff) != 0;
     }

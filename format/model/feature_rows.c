@@ -68,9 +68,13 @@ static struct kymo_process_row read_process(struct kymo_feature_run *r,
 {
     struct kymo_process_row row = {.kind = kind};
     read_exe(r, b, i, &row);
-    row.has_code = kymo_has_cell(b, KYMO_PROCESS_CODE, i);
     row.has_usage = kymo_has_cell(b, KYMO_PROCESS_LIFETIME, i);
-    row.code = row.has_code ? kymo_cell(b, KYMO_PROCESS_CODE, NULL, i) : 0;
+    /* a table without usage does not say which thread was the last: the leader is taken for it */
+    row.is_end = kymo_has_cell(b, KYMO_PROCESS_CODE, i) &&
+                 (row.has_usage || (b->schema->n_columns <= KYMO_PROCESS_LIFETIME &&
+                                    kymo_cell(b, KYMO_PROCESS_PID, NULL, i) ==
+                                        kymo_cell(b, KYMO_PROCESS_TID, NULL, i)));
+    row.code = row.is_end ? kymo_cell(b, KYMO_PROCESS_CODE, NULL, i) : 0;
     if (!row.has_usage)
         return row;
     row.lifetime_ns = kymo_cell(b, KYMO_PROCESS_LIFETIME, NULL, i);

@@ -153,7 +153,8 @@ static int take_pod(struct piece p, char *out)
         return 0;
     keep(uid, out);
     for (char *c = out; *c; c++)
-        *c = *c == '_' ? '-' : *c;
+        if (*c == '_')
+            *c = '-';
     return 1;
 }
 

@@ -107,8 +107,9 @@ static void encode(const uint64_t *hash, size_t n, char *out)
     const size_t bytes = n * 8;
     for (size_t i = 0; i < bytes; i += 3, out += 4) {
         const uint32_t v = three_bytes(hash, bytes, i);
-        for (unsigned c = 0; c < 4; c++)
-            out[c] = i + c <= bytes ? digits[v >> (18 - 6 * c) & 63] : '=';
+        memset(out, '=', 4);
+        for (unsigned c = 0; c < 4 && i + c <= bytes; c++)
+            out[c] = digits[v >> (18 - 6 * c) & 63];
     }
 }
 

@@ -259,7 +259,8 @@ static void what_ended_processes_had_used_counts_where_they_end(void **state)
     add_exit(r, T0, &a, 0, S);
     add_exit(r, T0 + 1, &b, 3 << 8, S);
     add_exit(r, T0 + 2, &c, 9, 2 * S);
-    add_process(r, T0 + 3, "exit", &a); /* of a thread alone */
+    kymo_rows_set(r, KYMO_PROCESS_CODE, add_process(r, T0 + 3, "exit", &b),
+                  9); /* of a thread */
     add_process(r, T0 + 4, "exec", &c);
     add_process(r, T0 + 5, "exec", &c);
     add_process(r, T0 + 6, "cred", &c);
@@ -590,6 +591,27 @@ static void a_vocabulary_travels_with_its_spec_and_another_is_refused(void **sta
     json_decref(j);
 }
 
+static void the_largest_vocabulary_fits_into_a_schema(void **state)
+{
+    (void)state;
+    struct kymo_vocabulary_fit fit = {0};
+    struct kymo_vocabulary *known;
+    const double share[KYMO_GRAMS] = {1};
+    kymo_vocabulary_window(&fit, share);
+    for (int k = 0; k < KYMO_KNOWN_KINDS; k++)
+        for (uint32_t i = 0; i < kymo_known_max[k]; i++)
+            kymo_vocabulary_learn(&fit, (enum kymo_known)k, kymo_mix64(i + 1));
+    assert_int_equal(kymo_vocabulary_freeze(&known, &fit, &arena, NULL), KYMO_OK);
+    kymo_vocabulary_release(&fit);
+    assert_int_equal(kymo_feature_spec_init(&spec, S, S, KYMO_BY_HOST, NULL), KYMO_OK);
+    spec.vocabulary = known;
+    json_t *j = kymo_feature_spec_json(&spec);
+    char *meta = json_dumps(j, JSON_COMPACT);
+    assert_true(strlen(meta) < KYMO_SCHEMA_BYTES_MAX / 2);
+    free(meta);
+    json_decref(j);
+}
+
 /* -- all -------------------------------------------------------------------------------------- */
 
 static void every_column_says_what_it_is(void **state)
@@ -670,6 +692,7 @@ int main(void)
         cmocka_unit_test(descriptors_are_made_and_given_back_by_calls_that_succeed),
         cmocka_unit_test(new_is_what_the_vocabulary_does_not_have),
         cmocka_unit_test(a_vocabulary_travels_with_its_spec_and_another_is_refused),
+        cmocka_unit_test(the_largest_vocabulary_fits_into_a_schema),
         cmocka_unit_test(every_column_says_what_it_is),
         cmocka_unit_test(no_row_makes_a_value_that_is_not_finite),
     };
