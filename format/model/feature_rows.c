@@ -12,7 +12,7 @@
     (1u << 20) /* entities of the snapshots that are held; later ones are not known */
 #define SNAPSHOT_NS 1000000000 /* rows within it of the first one are of the same snapshot */
 #define SNAPSHOTS_MAX 4096u
-#define COUNT_PANES_MAX 1024u /* a count over more steps than that is of its last */
+#define COUNT_PANES_MAX 4096u /* steps that one count may be of */
 
 /* -- processes -------------------------------------------------------------------------------- */
 
@@ -136,12 +136,14 @@ static uint64_t part(uint64_t n, const struct stretch *s)
     return n ? part_until(n, s->to_ns, s->dur_ns) - part_until(n, s->from_ns, s->dur_ns) : 0;
 }
 
-/* The pane's part of the stretch; pane 0 has all before it, too. */
+/* The pane's part of the stretch; what was before the first pane is in none. */
 static void cut(const struct kymo_feature_run *r, uint64_t pane, struct stretch *s)
 {
     const uint64_t lo = r->origin_ns + pane * r->step_ns, hi = lo + r->step_ns;
-    s->from_ns = pane && lo > s->start_ns ? lo - s->start_ns : 0;
     s->to_ns = hi - s->start_ns < s->dur_ns ? hi - s->start_ns : s->dur_ns;
+    s->from_ns = lo > s->start_ns ? lo - s->start_ns : 0;
+    if (s->from_ns > s->to_ns)
+        s->from_ns = s->to_ns;
 }
 
 static void count_row(const struct kymo_batch *b, uint32_t i, const struct stretch *s,
@@ -185,20 +187,22 @@ static void count_who(struct kymo_feature_run *r, const struct kymo_batch *b, ui
 }
 
 /* The stretch of a row, and the panes that it meets. */
-static struct stretch stretch_of(struct kymo_feature_run *r, uint64_t end_ns, uint64_t dur_ns,
-                                 uint64_t *first, uint64_t *last)
+static kymo_status stretch_of(const struct kymo_feature_run *r, const struct kymo_batch *b,
+                              uint32_t row, struct stretch *s, uint64_t *first, uint64_t *last,
+                              struct kymo_err *err)
 {
-    struct stretch s = {.dur_ns = dur_ns < end_ns ? dur_ns : end_ns};
-    s.dur_ns += !s.dur_ns;
-    s.start_ns = end_ns > s.dur_ns ? end_ns - s.dur_ns : 0;
-    *first = kymo_pane_of(r, s.start_ns);
+    const uint64_t end_ns = b->lane[0][row];
+    s->dur_ns = r->count_dur_ns < end_ns ? r->count_dur_ns : end_ns;
+    s->dur_ns += !s->dur_ns;
+    s->start_ns = end_ns > s->dur_ns ? end_ns - s->dur_ns : 0;
+    *first = kymo_pane_of(r, s->start_ns);
     *last = kymo_pane_of(r, end_ns ? end_ns - 1 : 0);
-    if (*last - *first >= COUNT_PANES_MAX) {
-        *first = *last;
-        s.start_ns = r->origin_ns + *last * r->step_ns;
-        s.dur_ns = r->step_ns;
-    }
-    return s;
+    if (*last - *first >= COUNT_PANES_MAX)
+        return KYMO_FAIL(err, KYMO_ELIMIT, b->at_bytes,
+                         "calls were counted by %g s, more than %u steps of time; use a longer "
+                         "--step",
+                         (double)s->dur_ns / 1e9, COUNT_PANES_MAX);
+    return KYMO_OK;
 }
 
 kymo_status kymo_take_counts(struct kymo_feature_run *r, const struct kymo_batch *b,
@@ -209,9 +213,9 @@ kymo_status kymo_take_counts(struct kymo_feature_run *r, const struct kymo_batch
         struct kymo_count_row row = {.pane_ns = r->step_ns};
         struct who w = {0};
         uint64_t first, last, in = 0;
-        const uint64_t end_ns = b->lane[KYMO_COUNT_TS][i];
+        struct stretch s;
         r->count_dur_ns = kymo_cell(b, KYMO_COUNT_DUR, NULL, i);
-        struct stretch s = stretch_of(r, end_ns, r->count_dur_ns, &first, &last);
+        KYMO_TRY(stretch_of(r, b, i, &s, &first, &last, err));
         count_who(r, b, i, &w);
         kymo_know_call(&row.kind, (uint32_t)kymo_cell(b, KYMO_COUNT_ARCH, NULL, i),
                        (uint32_t)kymo_cell(b, KYMO_COUNT_NR, NULL, i));
@@ -226,8 +230,8 @@ kymo_status kymo_take_counts(struct kymo_feature_run *r, const struct kymo_batch
                 KYMO_TRY(count_into(r, p, &w, &row, err));
         }
         r->facts.late += !in;
-        if (end_ns > r->counted_until_ns)
-            r->counted_until_ns = end_ns;
+        if (b->lane[KYMO_COUNT_TS][i] > r->counted_until_ns)
+            r->counted_until_ns = b->lane[KYMO_COUNT_TS][i];
     }
     r->hold_ns = 0;
     return KYMO_OK;
@@ -244,8 +248,8 @@ kymo_status kymo_take_count_errors(struct kymo_feature_run *r, const struct kymo
                         .comm_bytes = 9};
         struct kymo_call_kind kind;
         uint64_t first, last;
-        struct stretch s =
-            stretch_of(r, b->lane[KYMO_COUNT_ERROR_TS][i], r->count_dur_ns, &first, &last);
+        struct stretch s;
+        KYMO_TRY(stretch_of(r, b, i, &s, &first, &last, err));
         if (!kymo_entity_recall(r, &w))
             kymo_entity_key(r, &w);
         kymo_know_call(&kind, (uint32_t)kymo_cell(b, KYMO_COUNT_ERROR_ARCH, NULL, i),

@@ -232,7 +232,7 @@ static kymo_status take_clock_rows(struct kymo_feature_run *r, const struct kymo
 }
 
 /* Does the table say where windows begin and how far the capture goes? */
-enum origin { ORIGIN_NONE, ORIGIN_FIRST, ORIGIN_LAST };
+enum origin { ORIGIN_NONE, ORIGIN_FIRST, ORIGIN_LAST, ORIGIN_COUNTED };
 
 struct table {
     const char *name;
@@ -252,7 +252,7 @@ static const struct table tables[] = {
     {"cgroup", &KYMO_TABLE_CGROUP, KYMO_CGROUP_COLUMNS, take_cgroups, ORIGIN_NONE},
     {"fd", &KYMO_TABLE_FD, KYMO_FD_TARGET + 1, kymo_take_opens, ORIGIN_NONE},
     {"level", &KYMO_TABLE_LEVEL, KYMO_LEVEL_TO + 1, take_levels, ORIGIN_NONE},
-    {"count", &KYMO_TABLE_COUNT, KYMO_COUNT_COLUMNS, kymo_take_counts, ORIGIN_FIRST},
+    {"count", &KYMO_TABLE_COUNT, KYMO_COUNT_COLUMNS, kymo_take_counts, ORIGIN_COUNTED},
     {"count_error", &KYMO_TABLE_COUNT_ERROR, KYMO_COUNT_ERROR_COLUMNS, kymo_take_count_errors,
      ORIGIN_NONE},
 };
@@ -306,6 +306,18 @@ static kymo_status seal(struct kymo_feature_run *r, uint64_t ts_ns, uint64_t at_
     return KYMO_OK;
 }
 
+/* Where windows begin, if this is the first table that says so: a count begins before its row. */
+static void set_origin(struct kymo_feature_run *r, enum origin origin,
+                       const struct kymo_batch *b)
+{
+    const uint64_t first = b->lane[0][0];
+    const uint64_t dur = origin == ORIGIN_COUNTED ? kymo_cell(b, KYMO_COUNT_DUR, NULL, 0) : 0;
+    if (origin == ORIGIN_LAST)
+        kymo_pane_origin(r, b->lane[0][b->n_rows - 1]);
+    else if (origin != ORIGIN_NONE)
+        kymo_pane_origin(r, first > dur ? first - dur : 0);
+}
+
 kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_batch *b,
                                uint32_t flags, uint64_t body_xxh3, struct kymo_err *err)
 {
@@ -319,12 +331,9 @@ kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_bat
     uint8_t raw[8];
     kymo_store_u64(raw, body_xxh3);
     XXH3_64bits_update(r->hash, raw, sizeof(raw));
-    if (t->origin == ORIGIN_FIRST)
-        kymo_pane_origin(r, b->lane[0][0]);
-    else if (t->origin == ORIGIN_LAST)
-        kymo_pane_origin(r, b->lane[0][b->n_rows - 1]);
+    set_origin(r, t->origin, b);
     KYMO_TRY(t->take(r, b, err));
-    if (t->origin == ORIGIN_FIRST && b->ts_max_ns > r->end_ns)
+    if ((t->origin == ORIGIN_FIRST || t->origin == ORIGIN_COUNTED) && b->ts_max_ns > r->end_ns)
         r->end_ns = b->ts_max_ns;
     return flags & KYMO_CHUNK_SEAL ? seal(r, b->ts_max_ns, b->at_bytes, err) : KYMO_OK;
 }

@@ -14,7 +14,7 @@
 
 #define MATRIX_CHUNK_ROWS 2048u
 #define MATRIX_ZSTD_LEVEL 3
-#define ENTITIES_MAX 1000000u
+#define ENTITIES_MAX (1u << 20)
 
 const char *const kymo_matrix_tables[] = {"features", "span", "capture"};
 const size_t kymo_matrix_tables_n = KYMO_COUNT_OF(kymo_matrix_tables);
@@ -81,6 +81,7 @@ void kymo_matrix_release(struct kymo_matrix *m)
     kymo_buf_release(&m->values);
     kymo_buf_release(&m->rows);
     free(m->entity);
+    free(m->entity_slot);
     free(m->span);
     free(m->capture);
     memset(m, 0, sizeof(*m));
@@ -127,23 +128,50 @@ kymo_status kymo_matrix_add(struct kymo_matrix *m, const double *x, struct kymo_
     return KYMO_OK;
 }
 
-/* One pointer a name. Few entities follow one another, so the newest are tried first. */
+/* Where a name is or goes. */
+static uint32_t *entity_slot(const struct kymo_matrix *m, const char *s, size_t n)
+{
+    size_t at = (size_t)XXH3_64bits(s, n) & (2 * m->cap_entities - 1);
+    while (m->entity_slot[at]) {
+        const char *known = m->entity[m->entity_slot[at] - 1];
+        if (strlen(known) == n && memcmp(known, s, n) == 0)
+            break;
+        at = (at + 1) & (2 * m->cap_entities - 1);
+    }
+    return &m->entity_slot[at];
+}
+
+static int grow_entities(struct kymo_matrix *m)
+{
+    const size_t cap = m->cap_entities ? m->cap_entities * 2 : 16;
+    if (cap > ENTITIES_MAX)
+        return 0;
+    char **p = realloc(m->entity, cap * sizeof(*p));
+    if (p)
+        m->entity = p;
+    uint32_t *slot = p ? calloc(2 * cap, sizeof(*slot)) : NULL;
+    if (!slot)
+        return 0;
+    free(m->entity_slot);
+    m->entity_slot = slot;
+    m->cap_entities = cap;
+    for (size_t i = 0; i < m->n_entities; i++)
+        *entity_slot(m, m->entity[i], strlen(m->entity[i])) = (uint32_t)i + 1;
+    return 1;
+}
+
+/* One pointer a name; NULL: too many. */
 static const char *keep_entity(struct kymo_matrix *m, const char *s, size_t n)
 {
-    for (size_t i = m->n_entities; i-- > 0;)
-        if (strlen(m->entity[i]) == n && memcmp(m->entity[i], s, n) == 0)
-            return m->entity[i];
-    if (m->n_entities == m->cap_entities) {
-        const size_t cap = m->cap_entities ? m->cap_entities * 2 : 16;
-        char **p = cap > ENTITIES_MAX ? NULL : realloc(m->entity, cap * sizeof(*p));
-        if (!p)
-            return NULL;
-        m->entity = p;
-        m->cap_entities = cap;
-    }
+    if (m->cap_entities && *entity_slot(m, s, n))
+        return m->entity[*entity_slot(m, s, n) - 1];
+    if (m->n_entities == m->cap_entities && !grow_entities(m))
+        return NULL;
     char *name = kymo_arena_str(&m->arena, s, n);
-    if (name)
-        m->entity[m->n_entities++] = name;
+    if (!name)
+        return NULL;
+    m->entity[m->n_entities++] = name;
+    *entity_slot(m, name, n) = (uint32_t)m->n_entities;
     return name;
 }
 

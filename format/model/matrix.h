@@ -45,6 +45,8 @@ struct kymo_matrix {
     size_t n_captures;
     char **entity; /* names met, owned array of arena strings */
     size_t n_entities, cap_entities;
+    uint32_t *
+        entity_slot; /* owned, open addressing by name: index + 1, 0 free; twice cap_entities */
 };
 
 /* On the caller's storage; cap on all it may hold, 0 for the default. */

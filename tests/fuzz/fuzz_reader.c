@@ -5,33 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "format/trace/reader.h"
+#include "tests/fuzz/mend.h"
 
 #define INPUT_BYTES_MAX (1u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-/* Walk the chunks as their lengths say and write the right sums into them. */
-static void mend(uint8_t *p, size_t n)
-{
-    size_t at = KYMO_FILE_HEADER_BYTES;
-    while (n >= at + KYMO_CHUNK_HEADER_BYTES) {
-        const uint32_t body = kymo_load_u32(p + at + 16);
-        const size_t left = n - at - KYMO_CHUNK_HEADER_BYTES;
-        if (body <= left) {
-            const uint64_t sum = XXH3_64bits(p + at + KYMO_CHUNK_HEADER_BYTES, body);
-            kymo_store_u64(p + at + 48, sum);
-            if (kymo_load_u32(p + at + 4) == KYMO_CHUNK_SCHEMA)
-                kymo_store_u64(p + at + 24, sum);
-        }
-        kymo_store_u64(p + at + 56, XXH3_64bits(p + at, 56));
-        if (body > left)
-            return;
-        at += KYMO_CHUNK_HEADER_BYTES + body;
-    }
-}
 
 static uint64_t look(const struct kymo_batch *b)
 {

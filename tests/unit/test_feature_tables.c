@@ -399,6 +399,42 @@ static void counts_of_a_long_window_are_spread_and_awaited(void **state)
     assert_int_equal(window[4].events, 0);
 }
 
+/* As in a slice that begins in the middle of a count's window. */
+static void what_was_counted_before_the_first_window_is_in_none(void **state)
+{
+    (void)state;
+    struct kymo_rows *c = rows_of(&KYMO_TABLE_COUNT);
+    begin(KYMO_BY_HOST);
+    seal(T0, (struct loss){0});
+    add_count(c, T0 + 2 * S, 10 * S, "read", (struct counted){1, 1000, 0, 0, 0, 0}, 0);
+    feed(c, 0);
+    seal(T0 + 2 * S, (struct loss){0});
+    end();
+    assert_int_equal(n_windows, 2);
+    assert_true(feature(0, "call.read") == 100 && feature(1, "call.read") == 100);
+    /* and where counts come first, windows begin where they do */
+    c = rows_of(&KYMO_TABLE_COUNT);
+    begin(KYMO_BY_HOST);
+    add_count(c, T0 + 2 * S, 2 * S, "read", (struct counted){1, 20, 0, 0, 0, 0}, 0);
+    feed(c, 0);
+    seal(T0 + 2 * S, (struct loss){0});
+    end();
+    assert_int_equal(n_windows, 2);
+    assert_true(window[0].start_ns == T0 && feature(0, "call.read") == 10);
+}
+
+static void a_count_of_more_steps_than_can_be_held_is_refused(void **state)
+{
+    (void)state;
+    struct kymo_rows *c = rows_of(&KYMO_TABLE_COUNT);
+    begin_by(KYMO_WINDOW_NS_MIN, KYMO_WINDOW_NS_MIN, KYMO_BY_HOST, NULL);
+    add_count(c, T0 + 10 * S, 10 * S, "read", (struct counted){1, 20, 0, 0, 0, 0}, 0);
+    const struct kymo_batch b = kymo_rows_view(c);
+    assert_int_equal(kymo_feature_chunk(run, &b, 0, 1, NULL), KYMO_ELIMIT);
+    kymo_rows_close(c);
+    kymo_feature_close(run);
+}
+
 static void counts_of_an_entity_are_its_own(void **state)
 {
     (void)state;
@@ -641,6 +677,7 @@ static void no_row_makes_a_value_that_is_not_finite(void **state)
         struct kymo_rows *c = rows_of(&KYMO_TABLE_COUNT), *p = rows_of(&KYMO_TABLE_PROCESS);
         struct kymo_rows *s = rows_of(&KYMO_TABLE_SYSCALL);
         begin_by(2 * S, S, round % 2 ? KYMO_BY_PROCESS : KYMO_BY_HOST, NULL);
+        seal(T0, (struct loss){0});
         for (uint64_t i = 0; i < 8; i++) {
             const struct proc who = {.pid = i % 3};
             const unsigned shift = (unsigned)kymo_rng_u64(&rng) & 63;
@@ -685,6 +722,8 @@ int main(void)
         cmocka_unit_test(a_process_is_its_pid_start_and_execs),
         cmocka_unit_test(counts_give_the_features_of_calls_that_they_tell),
         cmocka_unit_test(counts_of_a_long_window_are_spread_and_awaited),
+        cmocka_unit_test(what_was_counted_before_the_first_window_is_in_none),
+        cmocka_unit_test(a_count_of_more_steps_than_can_be_held_is_refused),
         cmocka_unit_test(counts_of_an_entity_are_its_own),
         cmocka_unit_test(what_counts_do_not_tell_is_said_to_be_absent),
         cmocka_unit_test(what_sampling_left_out_is_lost),
