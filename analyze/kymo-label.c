@@ -83,16 +83,18 @@ static kymo_status assign_rows(const struct kymo_model *m, const struct kymo_mat
                                uint32_t *state, uint32_t *row_label, struct kymo_err *err)
 {
     double *z = calloc(m->d, sizeof(*z)), *dist = calloc(m->k, sizeof(*dist));
-    kymo_status s = z && dist ? KYMO_OK : no_memory(err);
+    double *place = calloc(m->p, sizeof(*place));
+    kymo_status s = z && dist && place ? KYMO_OK : no_memory(err);
     for (size_t i = 0; i < x->n && !s; i++) {
-        s = kymo_model_transform(m, x->X + i * m->d, z, i, err);
+        s = kymo_model_transform(m, kymo_matrix_row(x, i, z), z, i, err);
         if (!s)
-            state[i] = (uint32_t)kymo_model_nearest(m, z, dist);
+            state[i] = (uint32_t)kymo_model_nearest(m, kymo_model_place(m, z, place), dist);
         if (x->row && x->row[i].lost > KYMO_LOST_MAX)
             row_label[i] = UINT32_MAX;
     }
     free(z);
     free(dist);
+    free(place);
     return s;
 }
 

@@ -39,6 +39,7 @@ struct job {
     struct kymo_score *score; /* [n] */
     uint64_t count[KYMO_OUTCOMES];
     uint64_t *by_state; /* [k] */
+    double *wide;       /* [d] a row of float, widened */
     struct phase phase[KYMO_LABELS_MAX];
     struct phase of[KYMO_VERDICTS];
     int exit;
@@ -173,11 +174,12 @@ static kymo_status judge(struct job *j, struct kymo_err *err)
     const struct kymo_matrix *m = &j->m;
     j->score = calloc(m->n + 1, sizeof(*j->score));
     j->by_state = calloc(j->model.k, sizeof(*j->by_state));
-    if (!j->score || !j->by_state)
+    j->wide = calloc(m->d, sizeof(*j->wide));
+    if (!j->score || !j->by_state || !j->wide)
         return no_memory(err);
     for (size_t i = 0; i < m->n; i++) {
-        KYMO_TRY(kymo_score_row(j->scorer, m->X + i * m->d, m->row ? m->row[i].lost : 0, i,
-                                &j->score[i], err));
+        KYMO_TRY(kymo_score_row(j->scorer, kymo_matrix_row(m, i, j->wide),
+                                m->row ? m->row[i].lost : 0, i, &j->score[i], err));
         j->count[j->score[i].outcome]++;
         j->by_state[j->score[i].state]++;
     }
@@ -499,6 +501,7 @@ int main(int argc, char **argv)
     const kymo_status s = run(&j, &at, &err);
     free(j.score);
     free(j.by_state);
+    free(j.wide);
     kymo_scorer_close(j.scorer);
     kymo_matrix_release(&j.m);
     kymo_model_release(&j.model);

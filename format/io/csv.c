@@ -223,7 +223,7 @@ static void put_record(struct kymo_buf *out, const struct kymo_matrix *m, size_t
         kymo_buf_printf(out, ",%" PRIu64 ",%.17g,", r->events, r->lost);
     }
     for (size_t j = 0; j < m->d; j++)
-        kymo_buf_printf(out, "%.17g%c", m->X[i * m->d + j], j + 1 < m->d ? ',' : '\n');
+        kymo_buf_printf(out, "%.17g%c", kymo_matrix_at(m, i, j), j + 1 < m->d ? ',' : '\n');
 }
 
 kymo_status kymo_csv_write(int fd, const struct kymo_matrix *m, const char *name,

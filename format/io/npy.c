@@ -114,20 +114,18 @@ static kymo_status name_columns(struct kymo_matrix *m, struct kymo_err *err)
 static kymo_status read_values(struct kymo_matrix *m, const struct shape *s, const uint8_t *p,
                                struct kymo_err *err)
 {
+    m->is_f32 = s->item_bytes == 4;
     KYMO_TRY(kymo_matrix_reserve(m, s->n, err));
-    double *to = (double *)(void *)m->values.p;
     for (size_t i = 0; i < s->n * s->d; i++) {
-        if (s->item_bytes == 8) {
-            const uint64_t bits = kymo_load_u64(p + 8 * i);
-            memcpy(&to[i], &bits, sizeof(bits));
-        } else {
+        if (m->is_f32) {
             const uint32_t bits = kymo_load_u32(p + 4 * i);
-            float v;
-            memcpy(&v, &bits, sizeof(v));
-            to[i] = (double)v;
+            memcpy(&m->X32[i], &bits, sizeof(bits));
+        } else {
+            const uint64_t bits = kymo_load_u64(p + 8 * i);
+            memcpy(&m->X[i], &bits, sizeof(bits));
         }
     }
-    m->values.n = s->n * s->d * sizeof(double);
+    m->values.n = s->n * s->d * s->item_bytes;
     m->n = s->n;
     return KYMO_OK;
 }

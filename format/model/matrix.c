@@ -110,20 +110,34 @@ kymo_status kymo_matrix_set_spec(struct kymo_matrix *m, const struct kymo_featur
     return KYMO_OK;
 }
 
+static void point_at_values(struct kymo_matrix *m)
+{
+    m->X = m->is_f32 ? NULL : (double *)(void *)m->values.p;
+    m->X32 = m->is_f32 ? (float *)(void *)m->values.p : NULL;
+}
+
 kymo_status kymo_matrix_reserve(struct kymo_matrix *m, size_t n, struct kymo_err *err)
 {
     size_t rows, bytes;
-    if (!kymo_size_add(m->n, n, &rows) || !kymo_size_mul(rows, m->d * sizeof(double), &bytes) ||
-        bytes > m->arena.cap_bytes || !kymo_buf_reserve(&m->values, n * m->d * sizeof(double)))
+    const size_t cell = m->is_f32 ? sizeof(float) : sizeof(double);
+    if (!kymo_size_add(m->n, n, &rows) || !kymo_size_mul(rows, m->d * cell, &bytes) ||
+        bytes > m->arena.cap_bytes || !kymo_buf_reserve(&m->values, n * m->d * cell))
         return too_large(m, err);
-    m->X = (double *)(void *)m->values.p;
+    point_at_values(m);
     return KYMO_OK;
 }
 
 kymo_status kymo_matrix_add(struct kymo_matrix *m, const double *x, struct kymo_err *err)
 {
     KYMO_TRY(kymo_matrix_reserve(m, 1, err));
-    kymo_buf_put(&m->values, x, m->d * sizeof(double));
+    if (!m->is_f32) {
+        kymo_buf_put(&m->values, x, m->d * sizeof(double));
+    } else {
+        float *to = m->X32 + m->n * m->d;
+        for (size_t j = 0; j < m->d; j++)
+            to[j] = (float)x[j];
+        m->values.n += m->d * sizeof(float);
+    }
     m->n++;
     return KYMO_OK;
 }
@@ -228,11 +242,12 @@ kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name,
 {
     for (size_t i = 0; i < m->n; i++)
         for (size_t j = 0; j < m->d; j++)
-            if (!isfinite(m->X[i * m->d + j]))
+            if (!isfinite(kymo_matrix_at(m, i, j)))
                 return KYMO_FAIL(
                     err, KYMO_EINPUT, KYMO_NOWHERE,
                     "%s: column '%.80s' of row %zu is %s, which no distance can hold", name,
-                    m->column[j].name, i + 1, isnan(m->X[i * m->d + j]) ? "NaN" : "infinite");
+                    m->column[j].name, i + 1,
+                    isnan(kymo_matrix_at(m, i, j)) ? "NaN" : "infinite");
     return KYMO_OK;
 }
 
@@ -249,8 +264,9 @@ uint64_t kymo_matrix_xxh3(const struct kymo_matrix *m)
     for (size_t j = 0; j < m->d; j++)
         XXH3_64bits_update(s, m->column[j].name, strlen(m->column[j].name) + 1);
     for (size_t i = 0; i < m->n * m->d; i++) {
+        const double v = m->is_f32 ? (double)m->X32[i] : m->X[i];
         uint64_t bits;
-        memcpy(&bits, &m->X[i], sizeof(bits));
+        memcpy(&bits, &v, sizeof(bits));
         kymo_store_u64(raw, bits);
         XXH3_64bits_update(s, raw, 8);
     }
@@ -360,7 +376,7 @@ static kymo_status take_features(struct kymo_matrix *m, const struct kymo_batch 
         m->values.n += m->d * sizeof(double);
         m->n++;
     }
-    m->X = (double *)(void *)m->values.p;
+    point_at_values(m);
     return KYMO_OK;
 }
 
@@ -482,7 +498,7 @@ static kymo_status put_features(const struct kymo_matrix *m, struct kymo_writer 
         kymo_rows_set(rows, F_EVENTS, at, r->events);
         kymo_rows_set_f64(rows, F_LOST, at, r->lost);
         for (size_t j = 0; j < m->d; j++)
-            kymo_rows_set_f64(rows, (uint32_t)(F_FIRST + j), at, m->X[i * m->d + j]);
+            kymo_rows_set_f64(rows, (uint32_t)(F_FIRST + j), at, kymo_matrix_at(m, i, j));
         if (kymo_rows_full(rows))
             KYMO_TRY(flush(w, rows, err));
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * matrix.h: a dense matrix with named columns, and what is known of its rows. Values are double,
- * row-major; a float input is widened exactly.
+ * matrix.h: a dense matrix with named columns, and what is known of its rows. Values stay in the precision
+ * they came in, float or double, row-major.
  */
 #ifndef KYMO_MODEL_MATRIX_H
 #define KYMO_MODEL_MATRIX_H
@@ -8,6 +8,7 @@
 #include "format/base/arena.h"
 #include "format/base/bytes.h"
 #include "format/model/feature.h"
+#include "format/num/dense.h"
 
 #define KYMO_MATRIX_COLUMNS_MAX 16384u
 #define KYMO_MATRIX_BYTES_MAX ((size_t)16 << 30)
@@ -32,7 +33,9 @@ struct kymo_matrix {
     size_t n, d;
     struct kymo_matrix_column *column; /* [d] */
     int has_names;                     /* columns have names of their own (not of .npy) */
-    double *X;                         /* [n,d] borrowed from values */
+    int is_f32;                        /* rows are of float; set before the first is added */
+    double *X;                         /* [n,d] borrowed from values; or */
+    float *X32;                        /* the same of float */
     struct kymo_buf values;
     struct kymo_matrix_row *row; /* [n] or NULL */
     struct kymo_buf rows;
@@ -71,6 +74,26 @@ KYMO_MUST_USE kymo_status kymo_matrix_add_capture(struct kymo_matrix *m,
                                                   const struct kymo_capture_facts *facts,
                                                   const struct kymo_span *span, size_t n_spans,
                                                   struct kymo_err *err);
+
+/* The rows as clusterers take them, borrowed. */
+static inline struct kymo_dense kymo_matrix_dense(const struct kymo_matrix *m)
+{
+    return (struct kymo_dense){.n = m->n, .d = m->d, .f32 = m->X32, .f64 = m->X};
+}
+static inline double kymo_matrix_at(const struct kymo_matrix *m, size_t i, size_t j)
+{
+    return m->is_f32 ? (double)m->X32[i * m->d + j] : m->X[i * m->d + j];
+}
+/* Row i in double: where it lies, or widened into scratch[d]. */
+static inline const double *kymo_matrix_row(const struct kymo_matrix *m, size_t i,
+                                            double *scratch)
+{
+    if (!m->is_f32)
+        return m->X + i * m->d;
+    for (size_t j = 0; j < m->d; j++)
+        scratch[j] = (double)m->X32[i * m->d + j];
+    return scratch;
+}
 
 /* NaN and Inf are refused, naming column and row. name is the input's. errors EINPUT */
 KYMO_MUST_USE kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name,

@@ -7,9 +7,10 @@
 #include "format/base/arena.h"
 #include "format/base/json.h"
 #include "format/model/matrix.h"
+#include "format/num/mixture.h"
 
 #define KYMO_MODEL_SCHEMA "kymo-model"
-#define KYMO_MODEL_VERSION 1u
+#define KYMO_MODEL_VERSION 2u
 #define KYMO_STATES_MAX 4096u
 #define KYMO_LABEL_BYTES_MAX 128u
 #define KYMO_MODEL_BYTES_MAX ((size_t)1 << 30)
@@ -31,10 +32,12 @@ struct kymo_model_column {
 struct kymo_state {
     char label[KYMO_LABEL_BYTES_MAX]; /* "" until named */
     enum kymo_verdict verdict;
-    uint64_t size;     /* training windows */
-    double weight;     /* their share */
-    double spread;     /* root mean square distance of them to the centre */
-    double *centre;    /* [d] arena, transformed */
+    uint64_t size;  /* training windows */
+    double weight;  /* their share */
+    double spread;  /* root mean square distance of them to the state */
+    double reach;   /* of the farthest of them */
+    double *centre; /* [d] arena, transformed: their mean, column by column */
+    double *point; /* [p] arena: where the state lies; the centre itself without a projection */
     uint64_t evidence; /* labelled windows that gave the verdict; 0: named by hand */
     double purity;     /* share of all labelled windows in the state that agree with it */
     char by[24];       /* "marks", "labels", "hand", "" */
@@ -50,6 +53,16 @@ struct kymo_model {
     size_t d, k;
     struct kymo_model_column *column; /* [d] arena */
     struct kymo_state *state;         /* [k] arena */
+    /* The space in which distances are taken: the transformed columns, or their principal components. */
+    size_t p;                /* its columns: d, or what the projection keeps */
+    double *projection_mean; /* [d] arena, or NULL: no projection */
+    double *projection;      /* [p,d] arena, or NULL: rows of length 1, at right angles */
+    struct kymo_mixture
+        *mix; /* arena: of p columns, its means those of the states; NULL: distances
+                                 are Euclidean */
+    double *
+        mix_less; /* [k] arena: twice how much less likely each state's point is than the likeliest */
+    size_t noise;         /* the state of what belongs to none; k: there is no such */
     uint64_t *transition; /* [k,k] arena: windows of row state followed by column state */
     double spread_floor;  /* least spread used for novelty */
     double holdout_share;
@@ -86,8 +99,27 @@ KYMO_MUST_USE kymo_status kymo_model_transform(const struct kymo_model *m, const
 /* The raw value that stands at z in column j. */
 double kymo_model_raw(const struct kymo_model *m, size_t j, double z);
 
-/* Nearest state of z[d]; dist out [k], distances to all. */
-size_t kymo_model_nearest(const struct kymo_model *m, const double *z, double *dist);
+/* Give it a projection of p columns, or a mixture of this type, zeroed. errors ELIMIT */
+KYMO_MUST_USE kymo_status kymo_model_project(struct kymo_model *m, size_t p,
+                                             struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_model_mix(struct kymo_model *m, enum kymo_cov type,
+                                         struct kymo_err *err);
+/* Once its numbers are there: work out what distances need. errors EINPUT: a covariance is none */
+KYMO_MUST_USE kymo_status kymo_model_ready(struct kymo_model *m, struct kymo_err *err);
+
+/* Where z[d] lies in the space of the states: z itself, or the projection, written to place[p]. */
+const double *kymo_model_place(const struct kymo_model *m, const double *z, double *place);
+/*
+ * Nearest state of what lies at place[p].
+ *
+ * dist    [k] out, distances to all, comparable over states. Of a mixture: the square root of twice how
+ *         much less likely it is there, with that component, than at the likeliest point of all;
+ *         so the nearest state is the likeliest component, and for equal components it is the
+ *         Mahalanobis distance.
+ * returns the state; what is out of reach of all that were learned from belongs to noise where the
+ *         model has it
+ */
+size_t kymo_model_nearest(const struct kymo_model *m, const double *place, double *dist);
 /* A distance in spreads of its state. */
 double kymo_model_novelty(const struct kymo_model *m, size_t state, double dist);
 

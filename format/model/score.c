@@ -11,8 +11,8 @@ struct kymo_scorer {
     const struct kymo_model *m;
     double alpha, far; /* far: novelty past which a window is novel without calibration */
     int has_good;
-    double *z, *dist, *pull; /* [d] [k] [d] */
-    uint8_t *mute;           /* [d] columns that are not given as reasons */
+    double *z, *place, *dist, *pull; /* [d] [p] [k] [d] */
+    uint8_t *mute;                   /* [d] columns that are not given as reasons */
 };
 
 static const char *const outcome_names[KYMO_OUTCOMES] = {"unknown", "good", "bad",
@@ -36,11 +36,12 @@ kymo_status kymo_scorer_open(struct kymo_scorer **out, const struct kymo_model *
         s->m = m;
         s->alpha = alpha;
         s->z = calloc(m->d, sizeof(double));
+        s->place = calloc(m->p, sizeof(double));
         s->dist = calloc(m->k, sizeof(double));
         s->pull = calloc(m->d, sizeof(double));
         s->mute = calloc(m->d, 1);
     }
-    if (!s || !s->z || !s->dist || !s->pull || !s->mute) {
+    if (!s || !s->z || !s->place || !s->dist || !s->pull || !s->mute) {
         kymo_scorer_close(s);
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory to score");
     }
@@ -59,6 +60,7 @@ void kymo_scorer_close(struct kymo_scorer *s)
     if (!s)
         return;
     free(s->z);
+    free(s->place);
     free(s->dist);
     free(s->pull);
     free(s->mute);
@@ -128,7 +130,7 @@ kymo_status kymo_score_row(struct kymo_scorer *s, const double *x, double lost, 
     const struct kymo_model *m = s->m;
     KYMO_TRY(kymo_model_transform(m, x, s->z, row, err));
     struct kymo_score got = {0};
-    got.state = kymo_model_nearest(m, s->z, s->dist);
+    got.state = kymo_model_nearest(m, kymo_model_place(m, s->z, s->place), s->dist);
     got.distance = s->dist[got.state];
     got.novelty = kymo_model_novelty(m, got.state, got.distance);
     const int calibrated = kymo_scorer_is_calibrated(s);

@@ -221,10 +221,19 @@ static void bic_of_two_pairs_by_hand(void **state)
 static void the_choice_of_k_weighs_bic_within_reach_of_the_silhouette(void **state)
 {
     (void)state;
-    const struct kymo_tried t[] = {
-        {2, 9, 0.50, 10}, {3, 8, 0.80, 9}, {4, 7, 0.75, 8}, {5, 6, 0.40, 1}};
+    const double silhouette[] = {0.50, 0.80, 0.75, 0.40}, bic[] = {10, 9, 8, 1};
+    struct kymo_tried t[4];
+    for (size_t i = 0; i < 4; i++) {
+        t[i] = kymo_tried_k(2 + i);
+        t[i].silhouette = silhouette[i];
+        t[i].bic = bic[i];
+    }
     assert_int_equal(kymo_select_k(4, t), 2);
     assert_int_equal(kymo_select_k(1, t), 0);
+    t[2].stability = 0.4, t[1].stability = 0.9, t[0].stability = 1;
+    assert_int_equal(kymo_select_k(4, t), 1);
+    t[1].icl = 9, t[0].icl = 8; /* doubt counts where it is known */
+    assert_int_equal(kymo_select_k(2, t + 1), 0);
 }
 
 int main(void)

@@ -57,7 +57,7 @@ static void what_is_written_is_read_again(void **state)
     unlink(path);
 }
 
-static void float32_is_widened_exactly(void **state)
+static void float32_stays_float32(void **state)
 {
     (void)state;
     const float x[] = {0.1f, 2};
@@ -65,7 +65,8 @@ static void float32_is_widened_exactly(void **state)
     assert_int_equal(parse(&m, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }\n",
                            x, sizeof(x), NULL),
                      KYMO_OK);
-    assert_true(m.X[0] == (double)0.1f && m.X[1] == 2);
+    assert_true(m.is_f32 && !m.X && m.X32[0] == 0.1f && m.X32[1] == 2);
+    assert_true(kymo_matrix_at(&m, 0, 0) == (double)0.1f);
     kymo_matrix_release(&m);
 }
 
@@ -142,7 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_again),
-        cmocka_unit_test(float32_is_widened_exactly),
+        cmocka_unit_test(float32_stays_float32),
         cmocka_unit_test(a_vector_is_one_column),
         cmocka_unit_test(other_types_orders_and_shapes_are_refused_by_name),
         cmocka_unit_test(a_shape_that_its_bytes_cannot_pay_allocates_nothing),

@@ -207,7 +207,7 @@ static void a_hostile_model_is_refused(void **state)
                      KYMO_EINPUT);
     assert_int_equal(read_changed("\"transform\": \"none\"", "\"transform\": \"magic\""),
                      KYMO_EINPUT);
-    assert_int_equal(read_changed("\"version\": 1", "\"version\": 2"), KYMO_EINPUT);
+    assert_int_equal(read_changed("\"version\": 2", "\"version\": 3"), KYMO_EINPUT);
     assert_int_equal(read_changed("kymo-model", "other-model"), KYMO_EINPUT);
     assert_int_equal(read_changed("\"distances\": [", "\"distances\": [9.0,"), KYMO_ECORRUPT);
     assert_int_equal(read_changed("\"distances\": [", "\"distances\": [\"far\","),

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * states.c: from the states that a core found to a model that can be scored with.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analyze/fit/fit.h"
+#include "format/base/size.h"
+#include "format/num/parallel.h"
+#include "format/num/stats.h"
+
+/* Least spread of a state for novelty: in mean spreads of the states, and in that of all windows, so
+ * that a state of three like windows does not call the fourth one new. */
+#define SPREAD_FLOOR_STATES 0.5
+#define SPREAD_FLOOR_ALL 0.1
+
+/* -- where the states lie --------------------------------------------------------------------- */
+
+/* Mean of each state's rows in the transformed columns. */
+static kymo_status fill_centres(struct kymo_fit *f, const uint32_t *label, struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    const size_t n = f->split.n_train, d = m->d;
+    double *z = KYMO_NEW(&f->arena, double, d), *mass = KYMO_NEW(&f->arena, double, m->k);
+    size_t cells;
+    double *sum = kymo_size_mul(m->k, d, &cells) ? KYMO_NEW(&f->arena, double, cells) : NULL;
+    if (!z || !mass || !sum)
+        return kymo_fit_no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        const double w = kymo_dense_weight(&f->X, i);
+        const size_t row = f->split.train[i], c = label[i];
+        KYMO_TRY(kymo_model_transform(m, kymo_matrix_row(&f->m, row, z), z, row, err));
+        for (size_t j = 0; j < d; j++)
+            sum[c * d + j] += w * z[j];
+        mass[c] += w;
+        m->state[c].size++;
+    }
+    double total = 0;
+    for (size_t c = 0; c < m->k; c++)
+        total += mass[c];
+    for (size_t c = 0; c < m->k; c++) {
+        m->state[c].weight = mass[c] / total;
+        for (size_t j = 0; j < d; j++)
+            m->state[c].centre[j] = mass[c] > 0 ? sum[c * d + j] / mass[c] : 0;
+    }
+    return KYMO_OK;
+}
+
+/* The same in the space of the states, where that is another one. */
+static void fill_points(struct kymo_fit *f, const uint32_t *label)
+{
+    struct kymo_model *m = &f->model;
+    double mass;
+    for (size_t c = 0; c < m->k; c++) {
+        mass = 0;
+        for (size_t i = 0; i < f->X.n; i++) {
+            if (label[i] != c)
+                continue;
+            const double w = kymo_dense_weight(&f->X, i);
+            mass += w;
+            for (size_t j = 0; j < m->p; j++)
+                m->state[c].point[j] += w * kymo_dense_at(&f->X, i, j);
+        }
+        for (size_t j = 0; j < m->p && mass > 0; j++)
+            m->state[c].point[j] /= mass;
+    }
+}
+
+kymo_status kymo_fit_states(struct kymo_fit *f, const char *family, size_t k, size_t noise,
+                            const uint32_t *label, const double *points, struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    const struct kymo_model old = *m;
+    if (k > KYMO_STATES_MAX)
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%zu states; a model holds %u at most",
+                         k, KYMO_STATES_MAX);
+    KYMO_TRY(kymo_model_shape(m, old.d, k, err));
+    m->column = old.column;
+    if (old.projection) {
+        KYMO_TRY(kymo_model_project(m, old.p, err));
+        m->projection_mean = old.projection_mean;
+        m->projection = old.projection;
+    }
+    m->noise = noise;
+    snprintf(m->family, sizeof(m->family), "%s", family);
+    m->seed = f->o->seed;
+    m->has_names = f->m.has_names;
+    m->spec = f->m.spec;
+    m->holdout_share = f->holdout;
+    KYMO_TRY(fill_centres(f, label, err));
+    if (points)
+        for (size_t c = 0; c < k; c++)
+            memcpy(m->state[c].point, points + c * m->p, m->p * sizeof(double));
+    else if (m->projection)
+        fill_points(f, label);
+    return KYMO_OK;
+}
+
+/* -- every row's state, and how far it is ----------------------------------------------------- */
+
+struct looking {
+    struct kymo_fit *f;
+    size_t block_rows;
+    const uint32_t *known; /* [m.n] state a row was learned in; UINT32_MAX: it was not */
+    double *dist;          /* [m.n] to its state */
+    uint8_t *agrees;       /* [m.n] the nearest state is the one it was learned in */
+    double *scratch;       /* [n_blocks, d + p + k] */
+    kymo_status *status;
+    struct kymo_err *err;
+};
+
+static void look_block(void *ctx, size_t block)
+{
+    struct looking *l = ctx;
+    const struct kymo_model *m = &l->f->model;
+    const size_t n = l->f->m.n, lo = block * l->block_rows;
+    const size_t hi = lo + l->block_rows < n ? lo + l->block_rows : n;
+    double *z = l->scratch + block * (m->d + m->p + m->k), *place = z + m->d;
+    double *dist = place + m->p;
+    for (size_t i = lo; i < hi; i++) {
+        l->status[block] =
+            kymo_model_transform(m, kymo_matrix_row(&l->f->m, i, z), z, i, &l->err[block]);
+        if (l->status[block])
+            return;
+        const size_t near = kymo_model_nearest(m, kymo_model_place(m, z, place), dist);
+        const size_t own = l->known[i] == UINT32_MAX ? near : l->known[i];
+        l->f->label[i] = (uint32_t)own;
+        l->agrees[i] = near == own;
+        l->dist[i] = isfinite(dist[own]) ? dist[own] : dist[near];
+    }
+}
+
+static kymo_status look_at_rows(struct kymo_fit *f, const uint32_t *label, double **dist,
+                                struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    struct looking l = {.f = f, .block_rows = kymo_block_rows(f->m.n)};
+    const size_t n_blocks = (f->m.n + l.block_rows - 1) / l.block_rows;
+    uint32_t *known = KYMO_NEW_RAW(&f->arena, uint32_t, f->m.n);
+    f->label = KYMO_NEW_RAW(&f->arena, uint32_t, f->m.n);
+    l.dist = KYMO_NEW_RAW(&f->arena, double, f->m.n);
+    l.agrees = KYMO_NEW(&f->arena, uint8_t, f->m.n);
+    l.scratch = KYMO_NEW_RAW(&f->arena, double, n_blocks *(m->d + m->p + m->k));
+    l.status = KYMO_NEW(&f->arena, kymo_status, n_blocks);
+    l.err = KYMO_NEW(&f->arena, struct kymo_err, n_blocks);
+    if (!known || !f->label || !l.dist || !l.agrees || !l.scratch || !l.status || !l.err)
+        return kymo_fit_no_memory(err);
+    memset(known, 0xff, f->m.n * sizeof(*known));
+    for (size_t i = 0; i < f->split.n_train; i++)
+        known[f->split.train[i]] = label[i];
+    l.known = known;
+    /* Until the reach of states is known, nothing is out of it. */
+    for (size_t c = 0; c < m->k; c++)
+        m->state[c].reach = m->state[c].reach > 0 ? m->state[c].reach : INFINITY;
+    kymo_parallel(n_blocks, (unsigned)f->o->threads, look_block, &l);
+    for (size_t b = 0; b < n_blocks; b++)
+        if (l.status[b]) {
+            if (err)
+                *err = l.err[b];
+            return l.status[b];
+        }
+    f->agreed = 0;
+    for (size_t i = 0; i < f->split.n_train; i++)
+        f->agreed += l.agrees[f->split.train[i]];
+    *dist = l.dist;
+    return KYMO_OK;
+}
+
+/* -- spreads and calibration ------------------------------------------------------------------ */
+
+/* Root mean square distance of the training rows to their common mean. */
+static kymo_status total_spread(struct kymo_fit *f, double *spread, struct kymo_err *err)
+{
+    const size_t n = f->X.n, p = f->X.d;
+    double *mean = KYMO_NEW(&f->arena, double, p), *square = KYMO_NEW(&f->arena, double, p);
+    if (!mean || !square)
+        return kymo_fit_no_memory(err);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < p; j++)
+            mean[j] += kymo_dense_at(&f->X, i, j) / (double)n;
+    double total = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < p; j++) {
+            const double t = kymo_dense_at(&f->X, i, j) - mean[j];
+            square[j] += t * t;
+        }
+    for (size_t j = 0; j < p; j++)
+        total += square[j] / (double)n;
+    *spread = sqrt(total);
+    return KYMO_OK;
+}
+
+static kymo_status fill_spreads(struct kymo_fit *f, const double *dist, struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    double *square = KYMO_NEW(&f->arena, double, m->k),
+           *mass = KYMO_NEW(&f->arena, double, m->k);
+    double all = 0, all_mass = 0, total = 0;
+    if (!square || !mass)
+        return kymo_fit_no_memory(err);
+    for (size_t c = 0; c < m->k; c++)
+        m->state[c].reach = 0;
+    for (size_t i = 0; i < f->split.n_train; i++) {
+        const size_t row = f->split.train[i], c = f->label[row];
+        const double w = kymo_dense_weight(&f->X, i);
+        square[c] += w * dist[row] * dist[row];
+        mass[c] += w;
+        m->state[c].reach = fmax(m->state[c].reach, dist[row]);
+    }
+    for (size_t c = 0; c < m->k; c++) {
+        m->state[c].spread = mass[c] > 0 ? sqrt(square[c] / mass[c]) : 0;
+        if (c == m->noise)
+            continue;
+        all += square[c];
+        all_mass += mass[c];
+    }
+    /* What a mixture calls a distance is in spreads already. */
+    if (!m->mix)
+        KYMO_TRY(total_spread(f, &total, err));
+    const double by_states = all_mass > 0 ? SPREAD_FLOOR_STATES * sqrt(all / all_mass) : 0;
+    m->spread_floor = fmax(by_states, SPREAD_FLOOR_ALL * total);
+    return KYMO_OK;
+}
+
+static kymo_status calibrate(struct kymo_fit *f, const double *dist, struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    m->n_holdout = f->split.n_hold;
+    m->holdout = KYMO_NEW(&m->arena, double, m->n_holdout);
+    if (!m->holdout)
+        return kymo_fit_no_memory(err);
+    for (size_t i = 0; i < m->n_holdout; i++) {
+        const size_t row = f->split.hold[i];
+        m->holdout[i] = kymo_model_novelty(m, f->label[row], dist[row]);
+    }
+    kymo_sort_f64(m->n_holdout, m->holdout);
+    return KYMO_OK;
+}
+
+/* -- the model -------------------------------------------------------------------------------- */
+
+static json_t *provenance_json(const struct kymo_fit *f)
+{
+    char hash[24];
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < f->m.n_captures; i++) {
+        const struct kymo_capture_facts *c = &f->m.capture[i];
+        snprintf(hash, sizeof(hash), "%016" PRIx64, c->xxh3);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", c->name,
+                                              "xxh3", hash, "events", (json_int_t)c->rows,
+                                              "dropped", (json_int_t)c->dropped, "windows",
+                                              (json_int_t)c->windows));
+    }
+    snprintf(hash, sizeof(hash), "%016" PRIx64, kymo_matrix_xxh3(&f->m));
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows",
+                     (json_int_t)f->m.n, "left_out_for_loss", (json_int_t)f->split.n_lost,
+                     "left_out_unmarked", (json_int_t)f->split.n_unmarked, "held_out",
+                     (json_int_t)f->split.n_hold, "captures", list);
+}
+
+static kymo_status complete(struct kymo_fit *f, const uint32_t *label, json_t *fit,
+                            struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    double *dist = NULL;
+    KYMO_TRY(kymo_model_ready(m, err));
+    KYMO_TRY(look_at_rows(f, label, &dist, err));
+    KYMO_TRY(fill_spreads(f, dist, err));
+    for (size_t i = 0; i < f->m.n && m->noise < m->k; i++)
+        if (dist[i] > m->state[f->label[i]].reach)
+            f->label[i] = (uint32_t)m->noise; /* none that was learned from is */
+    KYMO_TRY(calibrate(f, dist, err));
+    KYMO_TRY(kymo_count_transitions(&f->m, f->label, m->k, m->transition, err));
+    m->fit = json_incref(fit);
+    m->provenance = provenance_json(f);
+    if (!m->fit || !m->provenance)
+        return kymo_fit_no_memory(err);
+    json_object_set_new(m->fit, "agreement",
+                        json_real((double)f->agreed / (double)f->split.n_train));
+    if (f->model.projection)
+        json_object_set_new(m->fit, "pca_kept", json_real(f->pca_kept));
+    if (f->n_muted)
+        json_object_set_new(m->fit, "columns_left_out", json_integer((json_int_t)f->n_muted));
+    return KYMO_OK;
+}
+
+kymo_status kymo_fit_finish(struct kymo_fit *f, const uint32_t *label, bool finished,
+                            json_t *fit, struct kymo_err *err)
+{
+    f->model.finished = finished;
+    kymo_status s = fit ? complete(f, label, fit, err) : kymo_fit_no_memory(err);
+    json_decref(fit);
+    if (!s && f->o->labels)
+        s = kymo_fit_write_labels(f, f->o->labels, f->label, err);
+    return s ? s : kymo_model_write(&f->model, f->o->out, f->o->force, err);
+}
