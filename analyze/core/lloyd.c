@@ -10,24 +10,9 @@
 /* Sums of all blocks should stay in the caches: at most so many bytes, and no fewer blocks than that. */
 #define SUM_BYTES_MAX (4u << 20)
 #define BLOCKS_MIN 32u
-#define FILTER_ROWS 512u
-#define AHEAD_ROWS 48u /* rows on their way to the caches while a tile is worked on */
 #define SHRUNK 16u
-/* Slack and drift are told in f32; this covers their rounding. */
-#define ROUND_F32 0x1p-22
 /* Share of the rows' second moment below which the quick inertia may lack digits (1e-16 / this). */
 #define QUICK_SHARE 1e-3
-
-/* What one block of rows gives back; summed in block order. */
-struct kymo_lloyd_part {
-    double *sum;  /* [k,d] changes of the sums; only of touched clusters */
-    double *mass; /* [k] */
-    ptrdiff_t *size;
-    unsigned char *touched; /* [k] */
-    double moment, inertia;
-    size_t changed, visited;
-    struct kymo_assign_scratch scratch;
-};
 
 static size_t block_end(const struct kymo_lloyd *l, size_t block)
 {
@@ -69,24 +54,26 @@ kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X, si
                          "%zu clusters of %zu columns and %zu rows are too many", k, d, n);
     *l = (struct kymo_lloyd){.X = X, .k = k, .n_threads = n_threads};
     choose_blocks(l, kd);
+    const size_t groups = k < KYMO_GROUPS_K_LEAST ? 1 : KYMO_GROUPS_MAX; /* at most */
     double *pivot = KYMO_NEW_RAW(arena, double, d);
     l->C = KYMO_NEW_RAW(arena, double, kd);
     l->before = KYMO_NEW_RAW(arena, double, kd);
     l->sum = KYMO_NEW_RAW(arena, double, kd);
     l->mass = KYMO_NEW_RAW(arena, double, k);
-    l->drift = KYMO_NEW_RAW(arena, double, k);
-    l->drift_up = KYMO_NEW_RAW(arena, float, k);
+    l->move = KYMO_NEW_RAW(arena, double, k);
+    l->drift = KYMO_NEW_RAW(arena, double, k *groups);
+    l->drift_up = KYMO_NEW_RAW(arena, float, k *groups);
     l->size = KYMO_NEW_RAW(arena, size_t, k);
     l->peak = KYMO_NEW_RAW(arena, size_t, k);
     l->afresh = KYMO_NEW_RAW(arena, unsigned char, k);
     l->label = KYMO_NEW_RAW(arena, uint32_t, n);
     l->norm2 = KYMO_NEW_RAW(arena, float, n);
-    l->slack = KYMO_NEW_RAW(arena, float, n);
+    l->slack = KYMO_NEW_RAW(arena, float, n *groups);
     l->dist2 = KYMO_NEW_RAW(arena, double, n); /* touched by fill_empty() alone */
     l->part = KYMO_NEW(arena, struct kymo_lloyd_part, l->n_blocks);
-    if (!pivot || !l->C || !l->before || !l->sum || !l->mass || !l->drift || !l->drift_up ||
-        !l->size || !l->peak || !l->afresh || !l->label || !l->norm2 || !l->slack ||
-        !l->dist2 || !l->part)
+    if (!pivot || !l->C || !l->before || !l->sum || !l->mass || !l->move || !l->drift ||
+        !l->drift_up || !l->size || !l->peak || !l->afresh || !l->label || !l->norm2 ||
+        !l->slack || !l->dist2 || !l->part)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "k-means of %zu rows by %zu columns with k = %zu passes the memory "
                          "budget",
@@ -101,11 +88,12 @@ kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X, si
 void kymo_lloyd_begin(struct kymo_lloyd *l)
 {
     const size_t k = l->k;
+    kymo_assigner_group(&l->a, l->C);
     memset(l->label, 0xff, l->X->n * sizeof(*l->label)); /* no centre's index: all change */
     memset(l->sum, 0, k * l->X->d * sizeof(*l->sum));
     memset(l->mass, 0, k * sizeof(*l->mass));
-    memset(l->drift, 0, k * sizeof(*l->drift));
-    memset(l->drift_up, 0, k * sizeof(*l->drift_up));
+    memset(l->drift, 0, k * l->a.n_groups * sizeof(*l->drift));
+    memset(l->drift_up, 0, k * l->a.n_groups * sizeof(*l->drift_up));
     memset(l->size, 0, k * sizeof(*l->size));
     memset(l->peak, 0, k * sizeof(*l->peak));
     l->first = 1;
@@ -123,8 +111,8 @@ static void touch(struct kymo_lloyd_part *p, size_t c, size_t d)
     memset(p->sum + c * d, 0, d * sizeof(*p->sum));
 }
 
-static void put(const struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t row, size_t c,
-                int sign)
+void kymo_lloyd_put(const struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t row, size_t c,
+                    int sign)
 {
     const double w = sign * kymo_dense_weight(l->X, row);
     touch(p, c, l->X->d);
@@ -133,82 +121,14 @@ static void put(const struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t ro
     p->size[c] += sign;
 }
 
-/* Rows lo..hi-1 whose label may change, in order, to open; returns how many. */
-static size_t filter(const struct kymo_lloyd *l, size_t lo, size_t hi, uint32_t *open)
-{
-    size_t n = 0;
-    if (l->first || l->slack_off) {
-        for (size_t i = lo; i < hi; i++)
-            open[n++] = (uint32_t)i;
-        return n;
-    }
-    for (size_t i = lo; i < hi; i++) {
-        open[n] = (uint32_t)i;
-        n += !(l->slack[i] > l->drift_up[l->label[i]]);
-    }
-    return n;
-}
-
-static void visit(struct kymo_lloyd *l, struct kymo_lloyd_part *p, const uint32_t *row,
-                  size_t n_rows)
-{
-    struct kymo_nearest_tile t;
-    for (size_t r = 0; r < n_rows && !l->has_norms; r++) {
-        const double norm2 = kymo_row_sqdist(l->a.ops, l->X, row[r], l->rows.pivot);
-        l->norm2[row[r]] = (float)(norm2 * l->rows.scale * l->rows.scale);
-        p->moment += kymo_dense_weight(l->X, row[r]) * norm2;
-    }
-    kymo_assign_tile(&l->a, row, n_rows, l->norm2, &p->scratch, &t);
-    for (size_t r = 0; r < n_rows; r++) {
-        const uint32_t c = t.label[r], was = l->label[row[r]];
-        const double slack = (double)t.lower[r] - (double)t.upper[r] + l->drift[c];
-        l->slack[row[r]] = (float)(slack - fabs(slack) * ROUND_F32);
-        if (c == was)
-            continue;
-        if (!l->first)
-            put(l, p, row[r], was, -1);
-        put(l, p, row[r], c, 1);
-        l->label[row[r]] = c;
-        p->changed++;
-    }
-    p->visited += n_rows;
-}
-
-/* Visit tiles while AHEAD_ROWS are left behind them; returns how many rows are left, now at open[0].
- * `fresh` of them, the last, come from the filter. */
-static size_t visit_ahead(struct kymo_lloyd *l, struct kymo_lloyd_part *p, uint32_t *open,
-                          size_t n_open, size_t fresh)
-{
-    size_t done = 0, fetched = n_open;
-    const size_t n = n_open + fresh;
-    for (; n - done >= KYMO_TILE_ROWS + AHEAD_ROWS; done += KYMO_TILE_ROWS) {
-        for (; fetched < done + KYMO_TILE_ROWS + AHEAD_ROWS; fetched++)
-            kymo_rows32_fetch(&l->rows, open[fetched]);
-        visit(l, p, open + done, KYMO_TILE_ROWS);
-    }
-    for (; fetched < n; fetched++)
-        kymo_rows32_fetch(&l->rows, open[fetched]);
-    memmove(open, open + done, (n - done) * sizeof(*open));
-    return n - done;
-}
-
 static void assign_block(void *ctx, size_t block)
 {
     struct kymo_lloyd *l = ctx;
     struct kymo_lloyd_part *p = &l->part[block];
-    uint32_t open[FILTER_ROWS + AHEAD_ROWS + KYMO_TILE_ROWS];
-    size_t n_open = 0;
     memset(p->touched, 0, l->k);
     p->moment = 0;
     p->changed = p->visited = 0;
-    const size_t hi = block_end(l, block);
-    for (size_t lo = block * l->block_rows; lo < hi; lo += FILTER_ROWS) {
-        const size_t fresh =
-            filter(l, lo, lo + FILTER_ROWS < hi ? lo + FILTER_ROWS : hi, open + n_open);
-        n_open = visit_ahead(l, p, open, n_open, fresh);
-    }
-    for (size_t i = 0; i < n_open; i += KYMO_TILE_ROWS)
-        visit(l, p, open + i, n_open - i < KYMO_TILE_ROWS ? n_open - i : KYMO_TILE_ROWS);
+    kymo_lloyd_visit(l, p, block * l->block_rows, block_end(l, block));
 }
 
 /* The blocks' changes into the sums, in block order. */
@@ -234,7 +154,7 @@ static void afresh_block(void *ctx, size_t block)
     memset(p->touched, 0, l->k);
     for (size_t i = block * l->block_rows, hi = block_end(l, block); i < hi; i++)
         if (l->afresh[l->label[i]])
-            put(l, p, i, l->label[i], 1);
+            kymo_lloyd_put(l, p, i, l->label[i], 1);
 }
 
 /* Sum clusters that shrank from their rows; empty ones are plain zeros. */
@@ -356,7 +276,35 @@ static void fill_empty(struct kymo_lloyd *l)
         l->size[c] = 1;
         l->label[row] = (uint32_t)c;
         l->dist2[row] = 0;
-        l->slack[row] = -INFINITY;
+        for (size_t g = 0; g < l->a.n_groups; g++)
+            l->slack[row * l->a.n_groups + g] = -INFINITY;
+    }
+}
+
+/* Widen every drift by the move of the own centre and the largest move of the group's others. */
+static void widen_drift(struct kymo_lloyd *l, const double *move)
+{
+    const size_t k = l->k, groups = l->a.n_groups;
+    for (size_t g = 0; g < groups; g++) {
+        double most = 0, next = 0;
+        size_t fastest = SIZE_MAX;
+        for (size_t c = 0; c < k; c++) {
+            if (groups > 1 && kymo_assigner_group_of(&l->a, c) != g)
+                continue;
+            if (move[c] > most) {
+                next = most;
+                most = move[c];
+                fastest = c;
+            } else if (move[c] > next) {
+                next = move[c];
+            }
+        }
+        for (size_t c = 0; c < k; c++) {
+            double *drift = &l->drift[c * groups + g];
+            *drift += (move[c] + (c == fastest ? next : most)) * l->rows.scale *
+                      (1 + KYMO_LLOYD_ROUND);
+            l->drift_up[c * groups + g] = (float)(*drift * (1 + KYMO_LLOYD_ROUND));
+        }
     }
 }
 
@@ -365,27 +313,15 @@ double kymo_lloyd_move(struct kymo_lloyd *l)
     const size_t k = l->k, d = l->X->d;
     fill_empty(l);
     memcpy(l->before, l->C, k * d * sizeof(*l->C));
-    double shift2 = 0, most = 0, next = 0;
-    size_t fastest = 0;
+    double shift2 = 0;
     for (size_t c = 0; c < k; c++) {
         for (size_t j = 0; j < d && l->size[c]; j++)
             l->C[c * d + j] = l->sum[c * d + j] / l->mass[c];
         const double move2 = kymo_sqdist(d, l->C + c * d, l->before + c * d);
-        const double move = sqrt(move2);
         shift2 += move2;
-        l->drift[c] += move * l->rows.scale * (1 + ROUND_F32);
-        if (move > most) {
-            next = most;
-            most = move;
-            fastest = c;
-        } else if (move > next) {
-            next = move;
-        }
+        l->move[c] = sqrt(move2);
     }
-    for (size_t c = 0; c < k; c++) {
-        l->drift[c] += (c == fastest ? next : most) * l->rows.scale * (1 + ROUND_F32);
-        l->drift_up[c] = (float)(l->drift[c] * (1 + ROUND_F32));
-    }
+    widen_drift(l, l->move);
     return shift2;
 }
 

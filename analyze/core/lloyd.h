@@ -10,7 +10,9 @@
  *
  *             slack[i] = l - u + drift[label]      the label stands while  slack[i] > drift[label] now
  *
- *         All of it rounded to the safe side (Hamerly 2010, in one number).
+ *         All of it rounded to the safe side (Hamerly 2010, in one number). Many centres are cut in
+ *         groups of near ones, with a slack and a drift for each: a row then meets only the groups that
+ *         may hold a nearer centre (Ding et al., Yinyang k-means, ICML 2015).
  * Sums    Only rows that change their label touch the sums by cluster: minus here, plus there, by block
  *         of rows, then added in block order. A cluster that shrank to a sixteenth is summed afresh, so
  *         that what large sums lost in rounding does not stay with small ones.
@@ -20,7 +22,16 @@
 
 #include "format/num/assign.h"
 
-struct kymo_lloyd_part;
+/* What one block of rows gives back; summed in block order. */
+struct kymo_lloyd_part {
+    double *sum;  /* [k,d] changes of the sums; only of touched clusters */
+    double *mass; /* [k] */
+    ptrdiff_t *size;
+    unsigned char *touched; /* [k] */
+    double moment, inertia;
+    size_t changed, visited;
+    struct kymo_assign_scratch scratch;
+};
 
 struct kymo_lloyd {
     const struct kymo_dense *X;
@@ -38,8 +49,11 @@ struct kymo_lloyd {
     /* inner */
     size_t *peak; /* [k] largest size since the sum was made */
     double *sum;  /* [k,d] */
-    double *before, *drift, *dist2;
-    float *drift_up, *norm2, *slack;
+    double *before, *dist2, *move;
+    double *drift;   /* [k,groups] */
+    float *drift_up; /* the same, rounded up */
+    float *slack;    /* [n,groups] */
+    float *norm2;    /* [n] */
     unsigned char *afresh;
     double moment; /* sum of weight * |x - pivot|^2 */
     int has_norms; /* norm2 and moment are known */
@@ -70,5 +84,15 @@ double kymo_lloyd_variance(const struct kymo_lloyd *l);
 
 /* The inertia by differences where the quick one may have lost digits; settles l->inertia. */
 void kymo_lloyd_settle(struct kymo_lloyd *l);
+
+/* Slack and drift are told in f32; this covers their rounding. */
+#define KYMO_LLOYD_ROUND 0x1p-22
+
+/* Count a row to cluster c (sign 1) or out of it (-1), in the block's part. */
+void kymo_lloyd_put(const struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t row, size_t c,
+                    int sign);
+
+/* One block of a pass. */
+void kymo_lloyd_visit(struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t lo, size_t hi);
 
 #endif

@@ -63,9 +63,47 @@ kymo_status kymo_assigner_init(struct kymo_assigner *a, const struct kymo_rows32
     a->moved = KYMO_NEW_RAW(arena, double, cells);
     a->packed = KYMO_NEW_RAW(arena, float, cells);
     a->bias = KYMO_NEW_RAW(arena, float, pad);
-    if (!a->plain || !a->moved || !a->packed || !a->bias)
+    a->order = KYMO_NEW(arena, uint32_t, pad);
+    a->place = KYMO_NEW(arena, uint32_t, k);
+    a->narrow = KYMO_NEW_RAW(arena, float, cells);
+    if (!a->plain || !a->moved || !a->packed || !a->bias || !a->order || !a->place ||
+        !a->narrow)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory to pack %zu centres", k);
+    for (size_t c = 0; c < k; c++)
+        a->order[c] = a->place[c] = (uint32_t)c;
+    a->n_groups = 1;
+    a->group_vectors = kymo_group_vectors(k);
+    a->groups = kymo_groups_at(level);
     return KYMO_OK;
+}
+
+void kymo_assigner_group(struct kymo_assigner *a, const double *C)
+{
+    const size_t k = a->k, d = a->rows->x->d, wide = 16 * a->group_vectors;
+    if (!a->groups || k < KYMO_GROUPS_K_LEAST)
+        return;
+    a->n_groups = (k + wide - 1) / wide;
+    /* A group is the first centre left and those nearest to it; `moved` lends its memory for distances. */
+    double *dist2 = a->moved;
+    for (size_t c = 0; c < k; c++)
+        a->order[c] = (uint32_t)c;
+    for (size_t first = 0; first < k; first += wide) {
+        for (size_t p = first; p < k; p++)
+            dist2[p] = kymo_sqdist(d, C + a->order[first] * d, C + a->order[p] * d);
+        for (size_t p = first + 1; p < k && p < first + wide; p++) {
+            size_t best = p;
+            for (size_t q = p + 1; q < k; q++)
+                best = dist2[q] < dist2[best] ? q : best;
+            const uint32_t centre = a->order[p];
+            const double far = dist2[p];
+            a->order[p] = a->order[best];
+            dist2[p] = dist2[best];
+            a->order[best] = centre;
+            dist2[best] = far;
+        }
+    }
+    for (size_t p = 0; p < k; p++)
+        a->place[a->order[p]] = (uint32_t)p;
 }
 
 kymo_status kymo_assign_scratch_init(struct kymo_assign_scratch *s, size_t k, size_t d,
@@ -88,7 +126,10 @@ void kymo_assigner_set(struct kymo_assigner *a, const double *C)
 {
     const size_t d = a->rows->x->d;
     kymo_pack_centres(a->k, d, C, a->plain);
-    kymo_rows32_centres(a->rows, a->k, C, a->moved);
+    for (size_t p = 0; p < a->k; p++)
+        kymo_rows32_centres(a->rows, 1, C + a->order[p] * d, a->moved + p * d);
+    for (size_t i = 0; i < a->k * d && a->n_groups > 1; i++)
+        a->narrow[i] = (float)a->moved[i];
     kymo_nearest_pack(a->k, d, a->moved, a->packed, a->bias, &a->near);
     a->near.sparse = a->rows->filled < SPARSE_SHARE;
 }
@@ -96,8 +137,8 @@ void kymo_assigner_set(struct kymo_assigner *a, const double *C)
 /* Rounding of a plain distance, and of the pivot and scale that its bounds are told in. */
 #define PLAIN_ERROR 0x1p-22
 
-static void assign_plain(const struct kymo_assigner *a, size_t row,
-                         struct kymo_assign_scratch *s, size_t r, struct kymo_nearest_tile *out)
+void kymo_assign_exact(const struct kymo_assigner *a, size_t row, struct kymo_assign_scratch *s,
+                       size_t r, struct kymo_nearest_tile *out)
 {
     kymo_dense_row(a->rows->x, row, s->row);
     a->ops->sqdist_all(a->k, a->rows->x->d, s->row, a->plain, s->dist);
@@ -121,9 +162,12 @@ void kymo_assign_tile(const struct kymo_assigner *a, const uint32_t *row, size_t
     for (size_t r = 0; r < n_rows && norm2; r++)
         n2[r] = norm2[row[r]];
     unsigned open = a->fn(&a->near, x, stride, norm2 ? n2 : NULL, out) & ((1u << n_rows) - 1);
+    for (size_t r = 0; r < n_rows; r++)
+        if (!(open >> r & 1))
+            out->label[r] = a->order[out->label[r]];
     for (; open; open &= open - 1) {
         const size_t r = (size_t)__builtin_ctz(open);
-        assign_plain(a, row[r], s, r, out);
+        kymo_assign_exact(a, row[r], s, r, out);
     }
 }
 

@@ -44,9 +44,20 @@ struct kymo_assigner {
     struct kymo_nearest near;
     size_t k;
     double *plain;        /* [d,k] feature-major */
-    double *moved;        /* [k,d] in the units of the f32 rows */
+    double *moved;        /* [k,d] in the units of the f32 rows, in packed order */
     float *packed, *bias; /* of near */
+    /* Centres are packed in an order of their own: order[place] is a centre, place[centre] its place. */
+    uint32_t *order, *place;
+    /* By groups: places that are near each other. */
+    kymo_groups_fn *groups;
+    size_t n_groups, group_vectors; /* n_groups 1: none */
+    float *narrow;                  /* [k,d] moved, when there are groups */
 };
+
+/* Groups pay from so many centres on. 200,000 rows of 128 columns, seconds with one slack a row and with
+ * groups: k = 64, 50 passes, 0.91 and 0.89 (blobs), 0.66 and 0.74 (counts, four in five zero); k = 256, 30
+ * passes, 3.7 and 2.8, 2.6 and 2.3. */
+#define KYMO_GROUPS_K_LEAST 128u
 
 /* What one thread at work needs; memory is the arena's. */
 struct kymo_assign_scratch {
@@ -63,6 +74,15 @@ KYMO_MUST_USE kymo_status kymo_assign_scratch_init(struct kymo_assign_scratch *s
                                                    size_t d, struct kymo_arena *arena,
                                                    struct kymo_err *err);
 
+/* Order places so that near centres share a group, and use groups from now on where they pay. Before
+ * kymo_assigner_set(). cost O(k^2 + k d) */
+void kymo_assigner_group(struct kymo_assigner *a, const double *C);
+
+static inline size_t kymo_assigner_group_of(const struct kymo_assigner *a, size_t centre)
+{
+    return a->place[centre] / (16 * a->group_vectors);
+}
+
 /* Take centres C [k,d], in the units of the rows. cost O(k d) */
 void kymo_assigner_set(struct kymo_assigner *a, const double *C);
 
@@ -76,6 +96,10 @@ void kymo_assigner_set(struct kymo_assigner *a, const double *C);
 void kymo_assign_tile(const struct kymo_assigner *a, const uint32_t *row, size_t n_rows,
                       const float *norm2, struct kymo_assign_scratch *s,
                       struct kymo_nearest_tile *out);
+
+/* The same for one row in plain double, to place r of *out. */
+void kymo_assign_exact(const struct kymo_assigner *a, size_t row, struct kymo_assign_scratch *s,
+                       size_t r, struct kymo_nearest_tile *out);
 
 /* Squared distance of a row of X to c[d], by differences, in double. */
 static inline double kymo_row_sqdist(const struct kymo_rowops *ops, const struct kymo_dense *x,

@@ -49,6 +49,13 @@ static inline float norm_error(size_t d)
     return ((float)d / 8 + 32) * EPS_F32;
 }
 
+struct kymo_nearest_error kymo_nearest_error(const struct kymo_nearest *c, float norm2)
+{
+    const float size = sqrtf(norm2) * c->norm_max + c->bias_max;
+    const float score2 = size * 2 * score_error(c->d) + SCORE_TINY;
+    return (struct kymo_nearest_error){norm2, score2, norm2 * norm_error(c->d) + score2};
+}
+
 static unsigned tile_plain(const struct kymo_nearest *c, const float *x, size_t stride,
                            const float *norm2, struct kymo_nearest_tile *out)
 {
@@ -63,7 +70,8 @@ static unsigned tile_plain(const struct kymo_nearest *c, const float *x, size_t 
 /* Scores of rows r0..r0+R-1 with one panel of V vectors, to S [V][16][16]. */
 #define SCORES_512(V, R)                                                                       \
     KYMO_AVX512 static void scores_512_##V(size_t d, const float *x, size_t stride,            \
-                                           const float *packed, const float *bias, float *S)   \
+                                           const float *packed, size_t wide,                   \
+                                           const float *bias, float *S)                        \
     {                                                                                          \
         for (size_t r0 = 0; r0 < KYMO_TILE_ROWS; r0 += (R)) {                                  \
             __m512 acc[R][V];                                                                  \
@@ -71,7 +79,7 @@ static unsigned tile_plain(const struct kymo_nearest *c, const float *x, size_t 
                 _Pragma("GCC unroll 4") for (unsigned v = 0; v < (V); v++) acc[r][v] =         \
                     _mm512_loadu_ps(bias + v * W);                                             \
             const float *row = x + r0 * stride, *c = packed;                                   \
-            for (size_t j = 0; j < d; j++, row++, c += (V)*W) {                                \
+            for (size_t j = 0; j < d; j++, row++, c += wide) {                                 \
                 __m512 col[V];                                                                 \
                 _Pragma("GCC unroll 4") for (unsigned v = 0; v < (V); v++) col[v] =            \
                     _mm512_loadu_ps(c + v * W);                                                \
@@ -188,44 +196,97 @@ KYMO_AVX512 INLINE __m512 norms_512(size_t d, const float *x, size_t stride)
     return kymo_fold_512(acc);
 }
 
+/* Scores with all of a panel, from centre `first` on, to S; returns its vectors. */
+KYMO_AVX512 static size_t panel_512(const struct kymo_nearest *c, size_t first, const float *x,
+                                    size_t stride, float *S)
+{
+    const size_t left = KYMO_NEAREST_PAD(c->k) - first;
+    const size_t wide = left < KYMO_PANEL_MAX ? left : KYMO_PANEL_MAX, vectors = wide / W;
+    const float *packed = c->packed + first * c->d, *bias = c->bias + first;
+    if (c->sparse && vectors == 4)
+        sparse_512_4(c->d, x, stride, packed, bias, S);
+    else if (c->sparse && vectors == 3)
+        sparse_512_3(c->d, x, stride, packed, bias, S);
+    else if (vectors == 1)
+        scores_512_1(c->d, x, stride, packed, wide, bias, S);
+    else if (vectors == 2)
+        scores_512_2(c->d, x, stride, packed, wide, bias, S);
+    else if (vectors == 3)
+        scores_512_3(c->d, x, stride, packed, wide, bias, S);
+    else
+        scores_512_4(c->d, x, stride, packed, wide, bias, S);
+    return vectors;
+}
+
+struct least_512 {
+    __m512 m1, m2; /* the least and the least of the others */
+    __m512i label;
+};
+
+/* Take in one vector of centres, from centre `first` on. A NaN ends as a tie. */
+KYMO_AVX512 INLINE void fold_scores_512(const float *S, size_t first, struct least_512 *l)
+{
+    __m512 t[W];
+    transpose_512(S, t);
+    __m512i index = _mm512_set1_epi32((int)first);
+    _Pragma("GCC unroll 16") for (unsigned i = 0; i < W; i++)
+    {
+        const __mmask16 less = _mm512_cmp_ps_mask(t[i], l->m1, _CMP_LT_OQ);
+        l->m2 = _mm512_min_ps(l->m2, _mm512_max_ps(t[i], l->m1));
+        l->m1 = _mm512_min_ps(t[i], l->m1);
+        l->label = _mm512_mask_mov_epi32(l->label, less, index);
+        index = _mm512_add_epi32(index, _mm512_set1_epi32(1));
+    }
+}
+
+KYMO_AVX512 static void groups_avx512(const struct kymo_nearest *c, unsigned groups,
+                                      size_t group_vectors, const float *x, size_t stride,
+                                      struct kymo_group_scores *out)
+{
+    _Alignas(64) float S[KYMO_PANEL_MAX * W];
+    const size_t pad = KYMO_NEAREST_PAD(c->k);
+    for (size_t first = 0; first < pad; first += KYMO_PANEL_MAX) {
+        const size_t wide = pad - first < KYMO_PANEL_MAX ? pad - first : KYMO_PANEL_MAX;
+        unsigned wanted = 0;
+        for (size_t v = 0; v < wide / W; v++)
+            wanted |= (groups >> (first / W + v) / group_vectors & 1) << v;
+        const int whole = wanted + 1 == 1u << wide / W || (c->sparse && wide / W >= 3);
+        if (wanted && whole)
+            panel_512(c, first, x, stride, S);
+        for (size_t v = 0; v < wide / W; v++) {
+            if (!(wanted >> v & 1))
+                continue;
+            const size_t at = first + v * W, g = at / W / group_vectors;
+            if (!whole)
+                scores_512_1(c->d, x, stride, c->packed + first * c->d + v * W, wide,
+                             c->bias + at, S + v * W * W);
+            struct least_512 l = {_mm512_set1_ps(INFINITY), _mm512_set1_ps(INFINITY),
+                                  _mm512_setzero_si512()};
+            if (at / W % group_vectors)
+                l = (struct least_512){_mm512_loadu_ps(out[g].least),
+                                       _mm512_loadu_ps(out[g].next),
+                                       _mm512_loadu_si512(out[g].label)};
+            fold_scores_512(S + v * W * W, at, &l);
+            _mm512_storeu_ps(out[g].least, l.m1);
+            _mm512_storeu_ps(out[g].next, l.m2);
+            _mm512_storeu_si512(out[g].label, l.label);
+        }
+    }
+}
+
 KYMO_AVX512 static unsigned tile_avx512(const struct kymo_nearest *c, const float *x,
                                         size_t stride, const float *norm2,
                                         struct kymo_nearest_tile *out)
 {
     _Alignas(64) float S[KYMO_PANEL_MAX * W];
-    const size_t pad = KYMO_NEAREST_PAD(c->k);
-    __m512 m1 = _mm512_set1_ps(INFINITY), m2 = m1;
-    __m512i label = _mm512_setzero_si512();
-    for (size_t first = 0; first < pad; first += KYMO_PANEL_MAX) {
-        const size_t vectors =
-            (pad - first < KYMO_PANEL_MAX ? pad - first : KYMO_PANEL_MAX) / W;
-        const float *packed = c->packed + first * c->d, *bias = c->bias + first;
-        if (c->sparse && vectors == 4)
-            sparse_512_4(c->d, x, stride, packed, bias, S);
-        else if (c->sparse && vectors == 3)
-            sparse_512_3(c->d, x, stride, packed, bias, S);
-        else if (vectors == 1)
-            scores_512_1(c->d, x, stride, packed, bias, S);
-        else if (vectors == 2)
-            scores_512_2(c->d, x, stride, packed, bias, S);
-        else if (vectors == 3)
-            scores_512_3(c->d, x, stride, packed, bias, S);
-        else
-            scores_512_4(c->d, x, stride, packed, bias, S);
-        for (size_t v = 0; v < vectors; v++) {
-            __m512 t[W];
-            transpose_512(S + v * W * W, t);
-            __m512i index = _mm512_set1_epi32((int)(first + v * W));
-            _Pragma("GCC unroll 16") for (unsigned i = 0; i < W; i++)
-            {
-                const __mmask16 less = _mm512_cmp_ps_mask(t[i], m1, _CMP_LT_OQ);
-                m2 = _mm512_min_ps(m2, _mm512_max_ps(t[i], m1));
-                m1 = _mm512_min_ps(t[i], m1);
-                label = _mm512_mask_mov_epi32(label, less, index);
-                index = _mm512_add_epi32(index, _mm512_set1_epi32(1));
-            }
-        }
+    struct least_512 l = {_mm512_set1_ps(INFINITY), _mm512_set1_ps(INFINITY),
+                          _mm512_setzero_si512()};
+    for (size_t first = 0; first < KYMO_NEAREST_PAD(c->k); first += KYMO_PANEL_MAX) {
+        const size_t vectors = panel_512(c, first, x, stride, S);
+        for (size_t v = 0; v < vectors; v++)
+            fold_scores_512(S + v * W * W, first + v * W, &l);
     }
+    const __m512 m1 = l.m1, m2 = l.m2;
     const __m512 n2 = norm2 ? _mm512_loadu_ps(norm2) : norms_512(c->d, x, stride);
     const __m512 size = _mm512_fmadd_ps(_mm512_sqrt_ps(n2), _mm512_set1_ps(c->norm_max),
                                         _mm512_set1_ps(c->bias_max));
@@ -238,7 +299,7 @@ KYMO_AVX512 static unsigned tile_avx512(const struct kymo_nearest *c, const floa
     const __m512 next2 = _mm512_sub_ps(_mm512_fmadd_ps(two, m2, n2), off2);
     const __m512 near1 = _mm512_sqrt_ps(_mm512_max_ps(near2, zero));
     const __m512 next1 = _mm512_sqrt_ps(_mm512_max_ps(next2, zero));
-    _mm512_storeu_si512(out->label, label);
+    _mm512_storeu_si512(out->label, l.label);
     _mm512_storeu_ps(out->upper, _mm512_mul_ps(near1, _mm512_set1_ps(1 + 8 * EPS_F32)));
     _mm512_storeu_ps(out->lower, _mm512_mul_ps(next1, _mm512_set1_ps(1 - 8 * EPS_F32)));
     return (unsigned)(__mmask16)~clear;
@@ -344,13 +405,10 @@ AVX2 static unsigned tile_avx2(const struct kymo_nearest *c, const float *x, siz
     unsigned open = 0;
     for (unsigned r = 0; r < KYMO_TILE_ROWS; r++) {
         const float n2 = norm2 ? norm2[r] : norm_256(c->d, x + r * stride);
-        const float size = sqrtf(n2) * c->norm_max + c->bias_max;
-        const float off = size * 2 * score_error(c->d) + SCORE_TINY;
-        const float off2 = n2 * norm_error(c->d) + off;
-        const float near2 = 2 * m1[r] + n2 + off2, next2 = 2 * m2[r] + n2 - off2;
-        out->upper[r] = sqrtf(near2 > 0 ? near2 : 0) * (1 + 8 * EPS_F32);
-        out->lower[r] = sqrtf(next2 > 0 ? next2 : 0) * (1 - 8 * EPS_F32);
-        open |= (unsigned)!(m2[r] - m1[r] > off) << r;
+        const struct kymo_nearest_error e = kymo_nearest_error(c, n2);
+        out->upper[r] = kymo_nearest_upper(&e, m1[r]);
+        out->lower[r] = kymo_nearest_lower(&e, m2[r]);
+        open |= (unsigned)!(m2[r] - m1[r] > e.score2) << r;
     }
     return open;
 }
@@ -366,4 +424,14 @@ kymo_nearest_fn *kymo_nearest_at(enum kymo_simd level)
 #endif
     (void)level;
     return tile_plain;
+}
+
+kymo_groups_fn *kymo_groups_at(enum kymo_simd level)
+{
+#if defined(__x86_64__)
+    if (level == KYMO_SIMD_AVX512)
+        return groups_avx512;
+#endif
+    (void)level;
+    return NULL;
 }

@@ -15,6 +15,7 @@
 #ifndef KYMO_NUM_SIMD_NEAREST_H
 #define KYMO_NUM_SIMD_NEAREST_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,5 +61,54 @@ void kymo_nearest_pack(size_t k, size_t d, const double *C, float *packed, float
 typedef unsigned kymo_nearest_fn(const struct kymo_nearest *c, const float *x, size_t stride,
                                  const float *norm2, struct kymo_nearest_tile *out);
 kymo_nearest_fn *kymo_nearest_at(enum kymo_simd level);
+
+/* -- the same by groups of centres, for bounds by group ---------------------------------------- */
+
+#define KYMO_GROUPS_MAX 8u
+
+/* Vectors of 16 centres that make one group, so that there are at most KYMO_GROUPS_MAX: 1, 2, 4, ... */
+static inline size_t kymo_group_vectors(size_t k)
+{
+    size_t vectors = 1;
+    while (vectors * KYMO_GROUPS_MAX * 16 < k)
+        vectors *= 2;
+    return vectors;
+}
+
+/* Of one group and a tile of rows: the least score, its centre, and the least of the others. */
+struct kymo_group_scores {
+    float least[KYMO_TILE_ROWS], next[KYMO_TILE_ROWS];
+    uint32_t label[KYMO_TILE_ROWS];
+};
+
+/* Scores with the groups whose bits are set in `groups`, to out[group]. Each may be off by half of
+ * kymo_nearest_error.score2. */
+typedef void kymo_groups_fn(const struct kymo_nearest *c, unsigned groups, size_t group_vectors,
+                            const float *x, size_t stride, struct kymo_group_scores *out);
+/* NULL where a level has none. */
+kymo_groups_fn *kymo_groups_at(enum kymo_simd level);
+
+/* How far the scores and squared distances of a row may be off. */
+struct kymo_nearest_error {
+    float norm2;
+    float score2; /* the difference of two scores */
+    float dist2;
+};
+struct kymo_nearest_error kymo_nearest_error(const struct kymo_nearest *c, float norm2);
+
+#define KYMO_NEAREST_ROUND 0x1p-21f /* of a root and a product in f32 */
+
+/* Bounds of a distance from its score. */
+static inline float kymo_nearest_upper(const struct kymo_nearest_error *e, float score)
+{
+    const float v = 2 * score + e->norm2 + e->dist2;
+    return v > 0 ? sqrtf(v) * (1 + KYMO_NEAREST_ROUND) : 0;
+}
+
+static inline float kymo_nearest_lower(const struct kymo_nearest_error *e, float score)
+{
+    const float v = 2 * score + e->norm2 - e->dist2;
+    return v > 0 ? sqrtf(v) * (1 - KYMO_NEAREST_ROUND) : 0;
+}
 
 #endif

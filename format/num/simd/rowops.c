@@ -12,6 +12,7 @@
 
 typedef double f64x4 __attribute__((vector_size(32)));
 typedef float f32x4 __attribute__((vector_size(16)));
+typedef float f32x8 __attribute__((vector_size(32)));
 
 #define LOAD_f64(v, p) memcpy(&(v), (p), sizeof(v))
 #define LOAD_f32(v, p)                                                                         \
@@ -59,6 +60,25 @@ typedef float f32x4 __attribute__((vector_size(16)));
     }
 BODIES(f32, float)
 BODIES(f64, double)
+
+INLINE float dot_body(size_t d, const float *a, const float *b)
+{
+    f32x8 lo = {0}, hi = {0}, v, w;
+    size_t j = 0;
+    for (; j + 16 <= d; j += 16) {
+        memcpy(&v, a + j, sizeof(v));
+        memcpy(&w, b + j, sizeof(w));
+        lo += v * w;
+        memcpy(&v, a + j + 8, sizeof(v));
+        memcpy(&w, b + j + 8, sizeof(w));
+        hi += v * w;
+    }
+    lo += hi;
+    float sum = ((lo[0] + lo[4]) + (lo[2] + lo[6])) + ((lo[1] + lo[5]) + (lo[3] + lo[7]));
+    for (; j < d; j++)
+        sum += a[j] * b[j];
+    return sum;
+}
 
 /* Sixteen centres at a time, then four, then one: every sum runs over columns in the same order. */
 INLINE void sqdist_all_body(size_t k, size_t d, const double *x, const double *packed,
@@ -115,9 +135,13 @@ INLINE void sqdist_all_body(size_t k, size_t d, const double *x, const double *p
     {                                                                                          \
         sqdist_all_body(k, d, x, packed, dist);                                                \
     }                                                                                          \
-    static const struct kymo_rowops ops_##level = {add_f32_##level, add_f64_##level,           \
+    TARGET static float dot_##level(size_t d, const float *a, const float *b)                  \
+    {                                                                                          \
+        return dot_body(d, a, b);                                                              \
+    }                                                                                          \
+    static const struct kymo_rowops ops_##level = {add_f32_##level,    add_f64_##level,        \
                                                    sqdist_f32_##level, sqdist_f64_##level,     \
-                                                   sqdist_all_##level};
+                                                   sqdist_all_##level, dot_##level};
 
 VARIANT(plain, )
 #if defined(__x86_64__)

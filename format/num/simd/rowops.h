@@ -18,6 +18,8 @@ struct kymo_rowops {
     double (*sqdist_f64)(size_t d, const double *x, const double *c);
     /* dist[c] = |x - c|^2 of k centres, feature-major [d,k]; each summed from column 0 up */
     void (*sqdist_all)(size_t k, size_t d, const double *x, const double *packed, double *dist);
+    /* a . b, in f32 */
+    float (*dot_f32)(size_t d, const float *a, const float *b);
 };
 
 const struct kymo_rowops *kymo_rowops_at(enum kymo_simd level);
