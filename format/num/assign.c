@@ -182,6 +182,8 @@ struct labelling {
     double *dist2, *sum; /* sum [n_blocks], NULL when no one asks for distances */
 };
 
+#define AHEAD_ROWS 48u /* rows on their way to the caches while a tile is worked on */
+
 static void label_block(void *ctx, size_t block)
 {
     struct labelling *l = ctx;
@@ -194,6 +196,8 @@ static void label_block(void *ctx, size_t block)
         const size_t n_rows = hi - i < KYMO_TILE_ROWS ? hi - i : KYMO_TILE_ROWS;
         for (size_t r = 0; r < n_rows; r++)
             row[r] = (uint32_t)(i + r);
+        for (size_t r = i + AHEAD_ROWS; r < i + AHEAD_ROWS + KYMO_TILE_ROWS && r < hi; r++)
+            kymo_rows32_fetch(&l->rows, r);
         kymo_assign_tile(&l->a, row, n_rows, NULL, &l->scratch[block], &t);
         for (size_t r = 0; r < n_rows; r++)
             l->label[i + r] = t.label[r];

@@ -28,7 +28,8 @@ void kymo_rows32_init(struct kymo_rows32 *out, const struct kymo_dense *x, doubl
     for (size_t j = 0; j < d; j++)
         offset2 += pivot[j] * pivot[j];
     const double spread = sqrt(spread2);
-    *out = (struct kymo_rows32){.x = x, .pivot = pivot, .scale = 1};
+    *out = (struct kymo_rows32){
+        .x = x, .ops = kymo_rowops_at(kymo_simd_level()), .pivot = pivot, .scale = 1};
     out->direct = x->f32 && offset2 <= OFFSET_MOST * spread2 && spread >= SPREAD_LEAST &&
                   spread <= SPREAD_MOST;
     out->filled = out->direct ? filled / ((double)n * (double)d) : 1;
@@ -46,19 +47,13 @@ void kymo_rows32_centres(const struct kymo_rows32 *r, size_t k, const double *C,
             out[c * d + j] = (C[c * d + j] - r->pivot[j]) * r->scale;
 }
 
-static void narrow_row(const struct kymo_rows32 *r, size_t row, float *restrict out)
+static void narrow_row(const struct kymo_rows32 *r, size_t row, float *out)
 {
     const size_t d = r->x->d;
-    const double *restrict pivot = r->pivot, scale = r->scale;
-    if (r->x->f64) {
-        const double *restrict x = r->x->f64 + row * d;
-        for (size_t j = 0; j < d; j++)
-            out[j] = (float)((x[j] - pivot[j]) * scale);
-        return;
-    }
-    const float *restrict x = r->x->f32 + row * d;
-    for (size_t j = 0; j < d; j++)
-        out[j] = (float)(((double)x[j] - pivot[j]) * scale);
+    if (r->x->f64)
+        r->ops->narrow_f64(d, r->x->f64 + row * d, r->pivot, r->scale, out);
+    else
+        r->ops->narrow_f32(d, r->x->f32 + row * d, r->pivot, r->scale, out);
 }
 
 const float *kymo_rows32_tile(const struct kymo_rows32 *r, const uint32_t *row, size_t n_rows,

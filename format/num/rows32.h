@@ -11,11 +11,13 @@
 #include <stdint.h>
 
 #include "format/num/dense.h"
+#include "format/num/simd/rowops.h"
 
 #define KYMO_FETCH_BYTES 64u /* of a cache line */
 
 struct kymo_rows32 {
     const struct kymo_dense *x;
+    const struct kymo_rowops *ops;
     const double *pivot; /* [d], zero where direct */
     double scale;        /* a power of two, 1 where direct */
     int direct;          /* the f32 rows as they are */

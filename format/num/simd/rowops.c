@@ -57,6 +57,20 @@ typedef float f32x8 __attribute__((vector_size(32)));
             sum += t * t;                                                                      \
         }                                                                                      \
         return sum;                                                                            \
+    }                                                                                          \
+    INLINE void narrow_body_##T(size_t d, const real *x, const double *pivot, double scale,    \
+                                float *out)                                                    \
+    {                                                                                          \
+        size_t j = 0;                                                                          \
+        for (; j + HALF <= d; j += HALF) {                                                     \
+            f64x4 v, s;                                                                        \
+            LOAD_##T(v, x + j);                                                                \
+            LOAD_f64(s, pivot + j);                                                            \
+            const f32x4 narrow = __builtin_convertvector((v - s) * scale, f32x4);              \
+            memcpy(out + j, &narrow, sizeof(narrow));                                          \
+        }                                                                                      \
+        for (; j < d; j++)                                                                     \
+            out[j] = (float)(((double)x[j] - pivot[j]) * scale);                               \
     }
 BODIES(f32, float)
 BODIES(f64, double)
@@ -135,13 +149,23 @@ INLINE void sqdist_all_body(size_t k, size_t d, const double *x, const double *p
     {                                                                                          \
         sqdist_all_body(k, d, x, packed, dist);                                                \
     }                                                                                          \
+    TARGET static void narrow_f32_##level(size_t d, const float *x, const double *pivot,       \
+                                          double scale, float *out)                            \
+    {                                                                                          \
+        narrow_body_f32(d, x, pivot, scale, out);                                              \
+    }                                                                                          \
+    TARGET static void narrow_f64_##level(size_t d, const double *x, const double *pivot,      \
+                                          double scale, float *out)                            \
+    {                                                                                          \
+        narrow_body_f64(d, x, pivot, scale, out);                                              \
+    }                                                                                          \
     TARGET static float dot_##level(size_t d, const float *a, const float *b)                  \
     {                                                                                          \
         return dot_body(d, a, b);                                                              \
     }                                                                                          \
-    static const struct kymo_rowops ops_##level = {add_f32_##level,    add_f64_##level,        \
-                                                   sqdist_f32_##level, sqdist_f64_##level,     \
-                                                   sqdist_all_##level, dot_##level};
+    static const struct kymo_rowops ops_##level = {                                            \
+        add_f32_##level,    add_f64_##level,    sqdist_f32_##level, sqdist_f64_##level,        \
+        sqdist_all_##level, narrow_f32_##level, narrow_f64_##level, dot_##level};
 
 VARIANT(plain, )
 #if defined(__x86_64__)

@@ -18,6 +18,10 @@ struct kymo_rowops {
     double (*sqdist_f64)(size_t d, const double *x, const double *c);
     /* dist[c] = |x - c|^2 of k centres, feature-major [d,k]; each summed from column 0 up */
     void (*sqdist_all)(size_t k, size_t d, const double *x, const double *packed, double *dist);
+    /* out[j] = (x[j] - pivot[j]) * scale, rounded to f32 */
+    void (*narrow_f32)(size_t d, const float *x, const double *pivot, double scale, float *out);
+    void (*narrow_f64)(size_t d, const double *x, const double *pivot, double scale,
+                       float *out);
     /* a . b, in f32 */
     float (*dot_f32)(size_t d, const float *a, const float *b);
 };
