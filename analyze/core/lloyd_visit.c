@@ -90,7 +90,7 @@ static size_t visit_ahead(struct kymo_lloyd *l, struct kymo_lloyd_part *p, uint3
 static void visit_plain(struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t lo_row,
                         size_t hi)
 {
-    uint32_t open[FILTER_ROWS + AHEAD_ROWS + KYMO_TILE_ROWS];
+    uint32_t open[FILTER_ROWS + AHEAD_ROWS + KYMO_TILE_ROWS] = {0};
     size_t n_open = 0;
     for (size_t lo = lo_row; lo < hi; lo += FILTER_ROWS) {
         const size_t fresh =
