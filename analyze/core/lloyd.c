@@ -53,6 +53,7 @@ kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X, si
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "%zu clusters of %zu columns and %zu rows are too many", k, d, n);
     *l = (struct kymo_lloyd){.X = X, .k = k, .n_threads = n_threads};
+    l->open_rows = kymo_openrows_at(level);
     choose_blocks(l, kd);
     const size_t groups = k < KYMO_GROUPS_K_LEAST ? 1 : KYMO_GROUPS_MAX; /* at most */
     double *pivot = KYMO_NEW_RAW(arena, double, d);

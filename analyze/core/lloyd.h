@@ -21,6 +21,7 @@
 #define KYMO_CORE_LLOYD_H
 
 #include "format/num/assign.h"
+#include "format/num/simd/openrows.h"
 
 /* What one block of rows gives back; summed in block order. */
 struct kymo_lloyd_part {
@@ -40,6 +41,7 @@ struct kymo_lloyd {
     int slack_off; /* look at every row in every pass: for tests */
     struct kymo_rows32 rows;
     struct kymo_assigner a;
+    kymo_openrows_fn *open_rows;
     double *C;       /* [k,d] */
     uint32_t *label; /* [n] */
     size_t *size;    /* [k] rows */

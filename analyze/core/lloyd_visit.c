@@ -48,11 +48,7 @@ static size_t filter(const struct kymo_lloyd *l, size_t lo, size_t hi, uint32_t 
             open[n++] = (uint32_t)i;
         return n;
     }
-    for (size_t i = lo; i < hi; i++) {
-        open[n] = (uint32_t)i;
-        n += !(l->slack[i] > l->drift_up[l->label[i]]);
-    }
-    return n;
+    return l->open_rows(lo, hi, l->slack, l->label, l->k, l->drift_up, open);
 }
 
 static void visit(struct kymo_lloyd *l, struct kymo_lloyd_part *p, const uint32_t *row,
@@ -90,7 +86,7 @@ static size_t visit_ahead(struct kymo_lloyd *l, struct kymo_lloyd_part *p, uint3
 static void visit_plain(struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t lo_row,
                         size_t hi)
 {
-    uint32_t open[FILTER_ROWS + AHEAD_ROWS + KYMO_TILE_ROWS] = {0};
+    uint32_t open[FILTER_ROWS + AHEAD_ROWS + KYMO_TILE_ROWS + KYMO_OPEN_SPARE] = {0};
     size_t n_open = 0;
     for (size_t lo = lo_row; lo < hi; lo += FILTER_ROWS) {
         const size_t fresh =

@@ -235,6 +235,34 @@ static void a_tolerance_ends_sooner_with_labels_of_the_last_centres(void **state
     kymo_arena_release(&a);
 }
 
+static void every_level_finds_the_same_open_rows(void **state)
+{
+    (void)state;
+    enum { N = 333 };
+    struct kymo_rng rng;
+    kymo_rng_init(&rng, 16);
+    for (size_t k = 1; k < 70; k++) {
+        float slack[N], drift[70];
+        uint32_t label[N], want[N + KYMO_OPEN_SPARE], got[N + KYMO_OPEN_SPARE];
+        for (size_t c = 0; c < k; c++)
+            drift[c] = (float)kymo_rng_unit(&rng);
+        for (size_t i = 0; i < N; i++) {
+            label[i] = (uint32_t)kymo_rng_below(&rng, k);
+            slack[i] = i % 5 ? (float)kymo_rng_unit(&rng) * 2 : drift[label[i]];
+            slack[i] = i % 17 ? slack[i] : NAN;
+        }
+        const size_t lo = k % 19, hi = N - k % 7;
+        const size_t n =
+            kymo_openrows_at(KYMO_SIMD_PLAIN)(lo, hi, slack, label, k, drift, want);
+        for (int level = 1; level <= (int)kymo_simd_level(); level++) {
+            assert_int_equal(
+                kymo_openrows_at((enum kymo_simd)level)(lo, hi, slack, label, k, drift, got),
+                n);
+            assert_memory_equal(want, got, n * sizeof(*got));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +271,7 @@ int main(void)
         cmocka_unit_test(the_quick_inertia_is_that_of_differences),
         cmocka_unit_test(a_cluster_that_shrinks_is_the_mean_of_its_rows),
         cmocka_unit_test(a_row_of_weight_two_is_that_row_twice),
+        cmocka_unit_test(every_level_finds_the_same_open_rows),
         cmocka_unit_test(a_tolerance_ends_sooner_with_labels_of_the_last_centres),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
