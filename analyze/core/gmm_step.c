@@ -137,10 +137,10 @@ static void resp_given(const struct kymo_gmm_pass *p, size_t lo, size_t n_rows, 
                 p->in->label ? p->in->label[lo + r] == c : p->in->resp[(lo + r) * k + c];
 }
 
-static void resp_of(const struct kymo_gmm_pass *p, size_t lo, size_t n_rows,
-                    const struct kymo_gmm_slot *slot, struct kymo_gmm_sums *sums)
+/* x ends with the block. */
+static void resp_of(const struct kymo_gmm_pass *p, const struct kymo_dense *x, size_t lo,
+                    size_t n_rows, const struct kymo_gmm_slot *slot, struct kymo_gmm_sums *sums)
 {
-    const struct kymo_dense *x = p->in->x;
     kymo_mixture_tile(&p->plan, x, lo, n_rows, slot->tile, slot->lp);
     kymo_softmax(p->plan.level, p->in->k, kymo_strips_of(n_rows) * KYMO_STRIP_ROWS,
                  p->plan.tile_rows, slot->lp, slot->lp, slot->log_sum, slot->entropy);
@@ -198,12 +198,14 @@ static void pass_block(void *ctx, size_t block, size_t at)
     struct kymo_gmm_sums *sums = &p->part[block];
     sums_clear(p, sums);
     const size_t end = (block + 1) * p->block_rows, hi = end < x->n ? end : x->n;
+    struct kymo_dense own = *x;
+    own.n = hi;
     for (size_t lo = block * p->block_rows; lo < hi; lo += p->tile_rows) {
         const size_t n_rows = hi - lo < p->tile_rows ? hi - lo : p->tile_rows;
         if (p->from_start)
             resp_given(p, lo, n_rows, slot->lp);
         else
-            resp_of(p, lo, n_rows, slot, sums);
+            resp_of(p, &own, lo, n_rows, slot, sums);
         for (size_t c = 0; p->with_sums && c < p->in->k; c++) {
             const size_t n =
                 choose_rows(p->plan.level, x, lo, n_rows, slot->lp + c * p->plan.tile_rows,

@@ -100,7 +100,8 @@ KYMO_MUST_USE kymo_status kymo_mixture_plan_new(struct kymo_mixture_plan *p, enu
 void kymo_mixture_plan_set(struct kymo_mixture_plan *p, const struct kymo_mixture *m);
 
 /*
- * lp[c] = log(weight[c] N(x)) for rows lo .. lo + n_rows - 1 of x, n_rows <= tile_rows.
+ * lp[c] = log(weight[c] N(x)) for rows lo .. lo + n_rows - 1 of x, 1 <= n_rows <= tile_rows. The rows
+ * behind them, up to x->n, are taken to be next.
  *
  * scratch [scratch_size]
  * lp      [k] rows tile_rows doubles apart, out; rows up to the next multiple of 24 are written

@@ -17,6 +17,11 @@
 #define TILE_ROWS_MIN 48u
 #define TILE_ROWS_MAX 384u
 
+/* Components that kymo_quad_diag() is given in one go: as many as it takes at once. */
+#define COMPS_AT_ONCE 4u
+
+#define CACHE_LINE_BYTES 64u
+
 #define LOG_2PI 1.8378770664093454836
 
 /* Shares nearer than this, relative to the larger log density, are compared anew in plain double:
@@ -137,32 +142,79 @@ void kymo_mixture_plan_set(struct kymo_mixture_plan *p, const struct kymo_mixtur
     }
 }
 
+/* The rows behind a tile, which are fetched while it is worked on: a few lines before each kernel,
+ * as many as memory can have under way. */
+struct ahead {
+    const char *at, *end;
+    size_t step_bytes;
+};
+
+static struct ahead look_ahead(const struct kymo_dense *x, size_t lo, size_t n_rows,
+                               size_t n_kernels)
+{
+    const size_t rows = x->n - lo < n_rows ? x->n - lo : n_rows;
+    const size_t row_bytes = x->d * (x->f32 ? sizeof(float) : sizeof(double));
+    const char *at = x->f32 ? (const char *)x->f32 : (const char *)x->f64;
+    at += lo * row_bytes;
+    const size_t lines = (rows * row_bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES;
+    return (struct ahead){at, at + rows * row_bytes,
+                          (lines + n_kernels - 1) / n_kernels * CACHE_LINE_BYTES};
+}
+
+static void fetch(struct ahead *a)
+{
+    const size_t left = (size_t)(a->end - a->at);
+    const size_t size = left < a->step_bytes ? left : a->step_bytes;
+    for (size_t i = 0; i < size; i += CACHE_LINE_BYTES)
+        __builtin_prefetch(a->at + i, 0, 2);
+    a->at += size;
+}
+
+static void tile_full(const struct kymo_mixture_plan *p, size_t n_strips, const double *strips,
+                      double *diff, struct ahead *ahead, double *lp)
+{
+    const size_t d = p->d;
+    for (size_t c = 0; c < p->k; c++)
+        for (size_t s = 0; s < n_strips; s++) {
+            fetch(ahead);
+            kymo_quad_factor(p->level, d, strips + s * d * KYMO_STRIP_ROWS, p->mean + c * d,
+                             p->packed + c * kymo_factor_packed(d), diff, NULL,
+                             lp + c * p->tile_rows + s * KYMO_STRIP_ROWS);
+        }
+}
+
+static void tile_diag(const struct kymo_mixture_plan *p, size_t n_strips, const double *strips,
+                      double *diff, struct ahead *ahead, double *lp)
+{
+    const size_t d = p->d, k = p->k, stride = p->tile_rows;
+    double *turned = diff + kymo_size_round_up(d, KYMO_FACTOR_ROWS) * KYMO_STRIP_ROWS;
+    for (size_t s = 0; s < n_strips; s++) {
+        const double *strip = strips + s * d * KYMO_STRIP_ROWS;
+        if (p->type == KYMO_COV_TIED) {
+            double all[KYMO_STRIP_ROWS];
+            kymo_quad_factor(p->level, d, strip, p->mean, p->packed, diff, turned, all);
+            strip = turned;
+        }
+        for (size_t c = 0; c < k; c += COMPS_AT_ONCE) {
+            const size_t n = k - c < COMPS_AT_ONCE ? k - c : COMPS_AT_ONCE;
+            fetch(ahead);
+            kymo_quad_diag(p->level, d, n, strip, p->pairs + c * d * 2, stride,
+                           lp + c * stride + s * KYMO_STRIP_ROWS);
+        }
+    }
+}
+
 void kymo_mixture_tile(const struct kymo_mixture_plan *p, const struct kymo_dense *x, size_t lo,
                        size_t n_rows, double *scratch, double *lp)
 {
-    assert(n_rows <= p->tile_rows);
-    const size_t d = p->d, k = p->k, stride = p->tile_rows;
-    const size_t n_strips = kymo_strips_of(n_rows), strip_size = d * KYMO_STRIP_ROWS;
-    double *diff = scratch + stride * d;
-    double *turned = diff + kymo_size_round_up(d, KYMO_FACTOR_ROWS) * KYMO_STRIP_ROWS;
+    assert(n_rows >= 1 && n_rows <= p->tile_rows);
+    const size_t k = p->k, stride = p->tile_rows, n_strips = kymo_strips_of(n_rows);
+    const bool full = p->type == KYMO_COV_FULL;
+    double *diff = scratch + stride * p->d;
+    const size_t kernels = full ? k : (k + COMPS_AT_ONCE - 1) / COMPS_AT_ONCE;
+    struct ahead ahead = look_ahead(x, lo + n_rows, n_rows, n_strips * kernels);
     kymo_strips(p->level, x, lo, n_rows, scratch);
-    if (p->type == KYMO_COV_FULL) {
-        for (size_t c = 0; c < k; c++)
-            for (size_t s = 0; s < n_strips; s++)
-                kymo_quad_factor(p->level, d, scratch + s * strip_size, p->mean + c * d,
-                                 p->packed + c * kymo_factor_packed(d), diff, NULL,
-                                 lp + c * stride + s * KYMO_STRIP_ROWS);
-    } else {
-        for (size_t s = 0; s < n_strips; s++) {
-            const double *strip = scratch + s * strip_size;
-            if (p->type == KYMO_COV_TIED) {
-                double all[KYMO_STRIP_ROWS];
-                kymo_quad_factor(p->level, d, strip, p->mean, p->packed, diff, turned, all);
-                strip = turned;
-            }
-            kymo_quad_diag(p->level, d, k, strip, p->pairs, stride, lp + s * KYMO_STRIP_ROWS);
-        }
-    }
+    (full ? tile_full : tile_diag)(p, n_strips, scratch, diff, &ahead, lp);
     for (size_t c = 0; c < k; c++) {
         double *restrict row = lp + c * stride;
         const double constant = p->constant[c];
