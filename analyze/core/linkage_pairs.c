@@ -33,9 +33,10 @@
 #define COLUMNS_MIN 16u
 #define COLUMN_ROWS 8u /* rows read side by side: a cache line of what is written */
 #define STRIP_AHEAD 4u /* columns asked for before they are read */
-#define PLACES_AHEAD 8u
 #define WORKERS_MAX 64u
 #define SEARCH_BLOCK 64u /* slots that one thread searches for at least */
+
+#define NO_PAIR UINT32_MAX
 
 enum kind { DEAD, SINGLE, CLUSTER };
 
@@ -47,16 +48,18 @@ struct group {
 struct store {
     int complete;
     size_t slots, d;
-    const double *X; /* [n,d] */
-    double *w;       /* [slots] */
-    uint32_t *row;   /* [slots] of X, of a single one */
-    uint8_t *kind;   /* [slots] */
-    uint8_t *joins;  /* [slots] scratch, 0 between uses */
-    double *panel;   /* [slots / 8, d, 8] single rows; what else is there is of no use */
-    uint32_t *used;  /* [slots / 8] single rows in a panel */
+    const double *X;   /* [n,d] */
+    double *w;         /* [slots] */
+    uint32_t *row;     /* [slots] of X, of a single one */
+    uint8_t *kind;     /* [slots] */
+    uint32_t *pair_at; /* [slots] scratch, NO_PAIR between uses */
+    uint8_t *joins;    /* [slots] scratch, 0 between uses */
+    double *panel;     /* [slots / 8, d, 8] single rows; what else is there is of no use */
+    uint32_t *used;    /* [slots / 8] single rows in a panel */
     struct kymo_page_rows rows; /* of slots; from `fresh` on those a join makes */
     size_t fresh;
-    struct kymo_near_set near; /* single rows */
+    double *mean;              /* [slots,d] of clusters */
+    struct kymo_near_set near; /* single rows, and clusters by their means */
     uint32_t *cluster;         /* [n_clusters] their slots, ascending */
     size_t n_clusters;
     double *column;      /* scratch: columns of single rows, [singles, n_clusters] */
@@ -66,6 +69,7 @@ struct store {
     double **query;          /* [n_workers] each [d,4] */
     size_t width;            /* slots at first, padded */
     double *share;           /* [slots / 2] scratch */
+    uint32_t *by_drop;       /* [slots / 2] scratch */
     struct group *group;     /* [slots / 2 + 2] scratch */
     uint32_t *list;          /* [2 slots] scratch */
     struct kymo_near *found; /* [slots] scratch */
@@ -80,6 +84,7 @@ struct joining {
     const uint32_t *from; /* or NULL: slots stay */
     size_t n_new;
     const double *share; /* [n_pairs] of the dropped */
+    uint32_t *by_drop;   /* [n_pairs] pairs, the dropped ascending */
     uint32_t *task;      /* pairs with a single row; then rows to bring up to date */
     size_t n_tasks;
     size_t batch_lo, batch_hi; /* tasks whose columns are at hand */
@@ -90,10 +95,14 @@ struct joining {
     atomic_size_t next;
 };
 
-static double pair_value(const void *ctx, uint32_t a, uint32_t b)
+/* Squared distance of a single row and a cluster, which may be a single row too. */
+static double value(const void *ctx, uint32_t q, uint32_t t)
 {
     const struct store *s = ctx;
-    return kymo_dist2_pair(s->d, s->X + s->row[a] * s->d, s->X + s->row[b] * s->d);
+    if (s->kind[t] == SINGLE)
+        return kymo_dist2_pair(s->d, s->X + s->row[q] * s->d, s->X + s->row[t] * s->d);
+    const double v = *kymo_page_cell(&s->rows, t, q);
+    return s->complete ? v : v * v;
 }
 
 static double height(const void *store, double v)
@@ -254,19 +263,20 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
     }
 }
 
-/* Without new slots a row that lives on changes in a few places only. */
-static void update_places(const struct joining *g, size_t slot)
+/* Without new slots a row that lives on changes in a few places only: first those that are dropped, then
+ * those that are kept, either from left to right. */
+static void update_places(const struct joining *g, size_t slot, double *dropped)
 {
     const struct store *s = g->s;
-    for (size_t p = 0; p < g->n_pairs; p++) {
-        if (p + PLACES_AHEAD < g->n_pairs) {
-            __builtin_prefetch(kymo_page_cell(&s->rows, slot, g->pair[p + PLACES_AHEAD].keep));
-            __builtin_prefetch(kymo_page_cell(&s->rows, slot, g->pair[p + PLACES_AHEAD].drop));
-        }
-        double *a = kymo_page_cell(&s->rows, slot, g->pair[p].keep);
+    for (size_t i = 0; i < g->n_pairs; i++) {
+        const uint32_t p = g->by_drop[i];
         double *b = kymo_page_cell(&s->rows, slot, g->pair[p].drop);
-        *a = joined(s->complete, g->share[p], *a, *b);
+        dropped[p] = *b;
         *b = FAR;
+    }
+    for (size_t p = 0; p < g->n_pairs; p++) {
+        double *a = kymo_page_cell(&s->rows, slot, g->pair[p].keep);
+        *a = joined(s->complete, g->share[p], *a, dropped[p]);
     }
 }
 
@@ -276,7 +286,7 @@ static void update_row(struct joining *g, size_t i, double *temp)
     struct store *s = g->s;
     const uint32_t t = g->task[i];
     if (t < s->fresh && !g->from) {
-        update_places(g, t);
+        update_places(g, t, temp);
     } else if (t < s->fresh) {
         read_row(s, t, temp);
         write_row(g, temp, SIZE_MAX, t);
@@ -323,8 +333,17 @@ static size_t list_updates(struct joining *g)
     for (size_t p = 0; p < g->n_pairs; p++)
         if (!holds_single(s, g->pair[p]))
             g->task[n++] = (uint32_t)(s->fresh + p);
-    for (size_t p = 0; p < g->n_pairs; p++)
-        s->joins[g->pair[p].keep] = s->joins[g->pair[p].drop] = 1;
+    for (size_t p = 0; p < g->n_pairs; p++) {
+        s->joins[g->pair[p].keep] = 1;
+        s->joins[g->pair[p].drop] = 1;
+        s->pair_at[g->pair[p].drop] = (uint32_t)p;
+    }
+    size_t drops = 0;
+    for (size_t t = 0; t < s->slots; t++)
+        if (s->joins[t] && s->pair_at[t] != NO_PAIR) {
+            g->by_drop[drops++] = s->pair_at[t];
+            s->pair_at[t] = NO_PAIR;
+        }
     for (size_t t = 0; t < s->slots; t++)
         if (s->kind[t] == CLUSTER && !s->joins[t])
             g->task[n++] = (uint32_t)t;
@@ -334,10 +353,19 @@ static size_t list_updates(struct joining *g)
 
 static void leave_singles(struct store *s, size_t slot)
 {
-    if (s->kind[slot] != SINGLE)
-        return;
-    s->used[slot / LANES]--;
-    kymo_near_drop(&s->near, slot);
+    if (s->kind[slot] == SINGLE)
+        s->used[slot / LANES]--;
+}
+
+/* The mean of a pair, before its weights are added up. */
+static void join_means(struct store *s, struct kymo_slot_pair e)
+{
+    double *a = s->mean + e.keep * s->d;
+    const double *b = s->mean + e.drop * s->d, share = share_of(s, e);
+    for (size_t j = 0; j < s->d; j++)
+        a[j] += share * (b[j] - a[j]);
+    kymo_near_put(&s->near, e.keep, a, 0.5, e.keep);
+    kymo_near_drop(&s->near, e.drop);
 }
 
 /* Rows go to the slots that keep them. fresh rows are numbered as pairs with a single row are met. */
@@ -355,6 +383,7 @@ static void settle(struct joining *g)
             kymo_page_rows_trim(&s->rows, e.keep, 0);
             kymo_page_rows_move(&s->rows, s->fresh + made++, e.keep);
         }
+        join_means(s, e);
         s->w[e.keep] += s->w[e.drop];
         s->kind[e.keep] = CLUSTER;
         s->kind[e.drop] = DEAD;
@@ -375,6 +404,7 @@ static void pack(struct store *s, size_t n_new, const uint32_t *from)
             for (size_t j = 0; j < s->d; j++)
                 s->panel[(i / LANES * s->d + j) * LANES + i % LANES] =
                     s->panel[(f / LANES * s->d + j) * LANES + f % LANES];
+        memcpy(s->mean + i * s->d, s->mean + f * s->d, s->d * sizeof(double));
         s->w[i] = s->w[f];
         s->row[i] = s->row[f];
         s->kind[i] = s->kind[f];
@@ -443,6 +473,7 @@ static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair
         s->share[p] = share_of(s, pair[p]);
     g.share = s->share;
     g.group = s->group;
+    g.by_drop = s->by_drop;
     for (size_t p = 0; p < n_pairs; p++)
         if (holds_single(s, pair[p])) {
             KYMO_TRY(kymo_page_rows_add(&s->rows, s->fresh + g.n_tasks, from ? n_new : s->slots,
@@ -466,96 +497,53 @@ struct looking {
     size_t n_q;
     const uint32_t *q;
     struct kymo_near *best;
-    size_t block; /* a result does not depend on it: the least is the least */
 };
 
-static int is_better(double v, uint32_t slot, const struct kymo_near *than)
-{
-    return v < than->value || (v == than->value && slot < than->slot);
-}
-
-/* Find out how far a single row's presumed neighbour is; what to search single rows with: not
- * past that distance. */
-static struct kymo_near known_single(const struct store *s, uint32_t q, struct kymo_near *best)
-{
-    if (!isnan(best->value))
-        return *best;
-    if (s->kind[best->slot] == SINGLE) {
-        const struct kymo_near known = {pair_value(s, q, best->slot), best->slot};
-        *best = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
-        return known;
-    }
-    best->value = *kymo_page_cell(&s->rows, best->slot, q);
-    /* Squaring rounds: a bound a little wider loses nothing. */
-    const double bound = s->complete ? best->value : best->value * best->value * (1 + 0x1p-40);
-    return (struct kymo_near){bound, KYMO_NEAR_NONE};
-}
-
-static void look_at_clusters(const struct looking *l, size_t c, size_t lo, size_t hi)
-{
-    const struct store *s = l->s;
-    struct strip strip = {SIZE_MAX, 0, {NULL}};
-    for (size_t i = lo; i < hi; i++) {
-        if (s->kind[l->q[i]] != SINGLE)
-            continue;
-        const size_t next = i + STRIP_AHEAD < hi ? i + STRIP_AHEAD : i;
-        const size_t at = strip_cell(s, &strip, c, l->q[i], l->q[next]);
-        for (size_t t = 0; t < strip.n; t++)
-            if (is_better(strip.at[t][at], s->cluster[c + t], &l->best[i]))
-                l->best[i] = (struct kymo_near){strip.at[t][at], s->cluster[c + t]};
-    }
-}
-
+/* The nearest of clusters of several rows. */
 static void look_block(void *ctx, size_t block)
 {
     const struct looking *l = ctx;
     const struct store *s = l->s;
-    const size_t lo = block * l->block;
-    const size_t hi = lo + l->block < l->n_q ? lo + l->block : l->n_q;
-    size_t singles = 0;
+    const size_t lo = block * SEARCH_BLOCK;
+    const size_t hi = lo + SEARCH_BLOCK < l->n_q ? lo + SEARCH_BLOCK : l->n_q;
     for (size_t i = lo; i < hi; i++) {
-        if (s->kind[l->q[i]] == SINGLE) {
-            singles++;
+        if (s->kind[l->q[i]] == SINGLE)
             continue;
-        }
+        l->best[i] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
         for (size_t at = 0, p = 0; at < s->slots; at += KYMO_PAGE_DOUBLES, p++) {
             const size_t left = s->slots - at;
             size_t where;
             const double v = kymo_row_min(left < KYMO_PAGE_DOUBLES ? left : KYMO_PAGE_DOUBLES,
                                           kymo_page(&s->rows, l->q[i], p), &where);
-            if (is_better(v, (uint32_t)(at + where), &l->best[i]))
+            if (v < l->best[i].value)
                 l->best[i] = (struct kymo_near){v, (uint32_t)(at + where)};
         }
     }
-    for (size_t c = 0; singles && c < s->n_clusters; c += COLUMN_ROWS)
-        look_at_clusters(l, c, lo, hi);
 }
 
+/* A single row is no nearer to a cluster, on average or at most, than to its mean: so means tell
+ * which clusters' rows to look into. */
 static void search(void *store, size_t n_q, const uint32_t *q, struct kymo_near *best)
 {
     struct store *s = store;
     size_t n = 0;
     for (size_t i = 0; i < n_q; i++)
         if (s->kind[q[i]] == SINGLE) {
+            if (isnan(best[i].value))
+                best[i].value = value(s, q[i], best[i].slot);
             s->list[n] = q[i];
-            s->found[n++] = known_single(s, q[i], &best[i]);
-        } else {
-            best[i] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
+            s->found[n++] = best[i];
         }
-    kymo_near_search(&s->near, n, s->list, s->found, pair_value, s, s->n_threads);
+    kymo_near_search(&s->near, n, s->list, s->found, value, s, s->n_threads);
     n = 0;
     for (size_t i = 0; i < n_q; i++)
         if (s->kind[q[i]] == SINGLE) {
-            struct kymo_near f = s->found[n++];
+            best[i] = s->found[n++];
             if (!s->complete)
-                f.value = sqrt(f.value);
-            if (f.slot != KYMO_NEAR_NONE && is_better(f.value, f.slot, &best[i]))
-                best[i] = f;
+                best[i].value = sqrt(best[i].value); /* of a square: what was squared */
         }
-    struct looking l = {s, n_q, q, best, n_q / s->n_workers + 1};
-    if (l.block < SEARCH_BLOCK)
-        l.block = SEARCH_BLOCK;
-    kymo_parallel((n_q + l.block - 1) / l.block, s->n_threads, look_block, &l);
+    struct looking l = {s, n_q, q, best};
+    kymo_parallel((n_q + SEARCH_BLOCK - 1) / SEARCH_BLOCK, s->n_threads, look_block, &l);
 }
 
 /* -- the call --------------------------------------------------------------------------------- */
@@ -571,6 +559,7 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
     s->list = KYMO_NEW_RAW(a, uint32_t, 2 * s->slots + 2);
     s->found = KYMO_NEW_RAW(a, struct kymo_near, s->slots);
     s->group = KYMO_NEW_RAW(a, struct group, s->slots / 2 + 2);
+    s->by_drop = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
     s->share = KYMO_NEW_RAW(a, double, s->slots / 2 + 1);
     s->cluster = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
     s->column_cells = s->slots * (s->slots / COLUMNS_SHARE + COLUMNS_MIN);
@@ -580,8 +569,8 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
         s->n_workers = WORKERS_MAX;
     s->temp = KYMO_NEW(a, double *, s->n_workers);
     s->query = KYMO_NEW(a, double *, s->n_workers);
-    if (!s->list || !s->found || !s->share || !s->group || !s->cluster || !s->column ||
-        !s->temp || !s->query)
+    if (!s->list || !s->found || !s->share || !s->by_drop || !s->group || !s->cluster ||
+        !s->column || !s->temp || !s->query)
         return no_memory(s->slots, err);
     for (size_t i = 0; i < s->n_workers; i++) {
         s->temp[i] = KYMO_NEW_RAW(a, double, 4 * s->width);
@@ -603,10 +592,12 @@ static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struc
     s->row = KYMO_NEW_RAW(a, uint32_t, n);
     s->kind = KYMO_NEW_RAW(a, uint8_t, n);
     s->joins = KYMO_NEW(a, uint8_t, n);
+    s->pair_at = KYMO_NEW_RAW(a, uint32_t, n);
+    s->mean = kymo_arena_alloc_raw(a, n, d * sizeof(double));
     s->panel = kymo_arena_alloc(a, s->width, d * sizeof(double));
     s->used = KYMO_NEW(a, uint32_t, s->width / LANES);
-    if ((!x->f64 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->panel ||
-        !s->used)
+    if ((!x->f64 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->pair_at ||
+        !s->mean || !s->panel || !s->used)
         return no_memory(n, err);
     KYMO_TRY(make_scratch(s, a, err));
     KYMO_TRY(kymo_near_init(&s->near, x, a, err));
@@ -619,9 +610,11 @@ static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struc
         s->w[i] = kymo_linkage_weight(j, i);
         s->row[i] = (uint32_t)i;
         s->kind[i] = SINGLE;
+        s->pair_at[i] = NO_PAIR;
         s->used[i / LANES]++;
         for (size_t c = 0; c < d; c++)
             s->panel[(i / LANES * d + c) * LANES + i % LANES] = s->X[i * d + c];
+        memcpy(s->mean + i * d, s->X + i * d, d * sizeof(double));
         kymo_near_put(&s->near, i, s->X + i * d, 0.5, (uint32_t)i);
     }
     return KYMO_OK;
