@@ -104,7 +104,7 @@ static size_t nearest(const struct growing *g, const struct node *v, const doubl
                       double *dist2)
 {
     double all[PLACES];
-    uint64_t near = kymo_bucket_near(g->d, x, 1, v->bucket, DBL_MAX, all);
+    uint64_t near = kymo_bucket_near(g->d, x, 1, v->bucket, KYMO_BUCKET_ALL, DBL_MAX, all);
     size_t best = 0;
     *dist2 = INFINITY;
     for (; near; near &= near - 1) {
@@ -156,7 +156,7 @@ static void farthest_pair(const struct growing *g, const struct node *v, const s
 {
     double most = -1, dist2[PLACES];
     for (size_t i = 0; i <= PLACES; i++) {
-        kymo_bucket_near(g->d, e[i].centroid, 1, v->bucket, DBL_MAX, dist2);
+        kymo_bucket_near(g->d, e[i].centroid, 1, v->bucket, KYMO_BUCKET_ALL, DBL_MAX, dist2);
         for (size_t q = 0; q < PLACES && q < i; q++)
             if (dist2[q] > most) {
                 most = dist2[q];
@@ -303,7 +303,7 @@ static size_t harvest(struct growing *g, const struct node *v, size_t n_joined)
         read_centroid(g, v, i, c);
         g->group[g->m++] =
             (struct entry){.centroid = c, .weight = v->weight[i], .name = v->below[i].name};
-        kymo_bucket_near(g->d, c, 1, v->bucket, DBL_MAX, dist2);
+        kymo_bucket_near(g->d, c, 1, v->bucket, KYMO_BUCKET_ALL, DBL_MAX, dist2);
         for (size_t q = 0; q < v->n; q++)
             if (q != i)
                 best = fmin(best, rise_of(v->weight[i], v->weight[q], dist2[q]));

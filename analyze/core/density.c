@@ -12,14 +12,19 @@
 #include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "analyze/core/kdtree.h"
 #include "format/num/parallel.h"
 #include "format/num/stats.h"
 
 #define ROWS KYMO_BUCKET_ROWS
-#define LANES KYMO_BUCKET_LANES
 #define NO_SLOT UINT32_MAX
+
+/* Neighbours that are kept of a row while it is not known to be a core row: a row that turns out to be
+ * none has fewer than min_weight. One that has more than this many is looked around again. */
+#define KEPT_MAX 16u
+#define TOO_MANY UINT8_MAX
 
 /* Core rows below a node. */
 struct summary {
@@ -32,7 +37,10 @@ struct density {
     const struct kymo_density_in *in;
     struct kymo_kdtree t;
     double r2;
-    uint64_t *core;            /* [n_leaves] a bit a slot */
+    uint64_t *core;  /* [n_leaves] a bit a slot */
+    uint32_t *kept;  /* [n_leaves,ROWS,kept_max] slots of neighbours */
+    uint8_t *n_kept; /* [n_leaves,ROWS] or TOO_MANY */
+    size_t kept_max;
     uint32_t *parent;          /* [n_leaves,ROWS] of core slots: the union-find forest */
     uint32_t *first;           /* [n_leaves,ROWS] of its roots: the lowest row of the tree */
     struct summary *sum;       /* [n_nodes] */
@@ -54,8 +62,7 @@ static size_t lowest(uint64_t bits)
 /* Rows of `leaf` within the radius of a row of another leaf. */
 static uint64_t near_in(const struct density *f, size_t leaf, size_t slot)
 {
-    return kymo_bucket_near(f->t.d, kymo_kdtree_at(&f->t, slot), LANES,
-                            kymo_kdtree_bucket(&f->t, leaf), f->r2, NULL);
+    return kymo_kdtree_near(&f->t, slot, leaf, f->r2, NULL);
 }
 
 /* Rows of `leaf` that may have neighbours in a box. */
@@ -82,11 +89,24 @@ static void add_weight(struct weighing *w, size_t row, double weight)
         w->open &= ~(UINT64_C(1) << row);
 }
 
+static void keep(const struct density *f, size_t slot, size_t leaf, uint64_t near)
+{
+    const size_t n = f->n_kept[slot];
+    if (n + (size_t)__builtin_popcountll(near) > f->kept_max) {
+        f->n_kept[slot] = TOO_MANY;
+        return;
+    }
+    for (; near; near &= near - 1)
+        f->kept[slot * f->kept_max + f->n_kept[slot]++] =
+            (uint32_t)(leaf * ROWS + lowest(near));
+}
+
 static void weigh_leaf(struct weighing *w, size_t leaf, uint64_t rows)
 {
     for (; rows; rows &= rows - 1) {
-        const size_t r = lowest(rows);
-        const uint64_t near = near_in(w->f, leaf, w->leaf * ROWS + r);
+        const size_t r = lowest(rows), slot = w->leaf * ROWS + r;
+        const uint64_t near = near_in(w->f, leaf, slot);
+        keep(w->f, slot, leaf, near);
         add_weight(w, r, kymo_kdtree_weigh(&w->f->t, leaf, near));
     }
 }
@@ -99,8 +119,10 @@ static void weigh_node(struct weighing *w, struct kymo_kdnode v)
         return;
     const int is_outside = w->leaf < v.lo || w->leaf >= v.hi;
     if (is_outside && kymo_box_farthest(t->d, w->box, box) <= w->f->r2) {
-        for (uint64_t rows = w->open; rows; rows &= rows - 1)
+        for (uint64_t rows = w->open; rows; rows &= rows - 1) {
+            w->f->n_kept[w->leaf * ROWS + lowest(rows)] = TOO_MANY;
             add_weight(w, lowest(rows), t->weight[v.i]);
+        }
     } else if (!kymo_kdnode_is_leaf(v)) {
         /* The side where the leaf lies holds its neighbours sooner. */
         const int is_right = w->leaf >= kymo_kdtree_mid(v.lo, v.hi);
@@ -116,6 +138,7 @@ static void find_core(void *ctx, size_t leaf)
     struct density *f = ctx;
     const uint64_t rows = kymo_kdtree_rows(&f->t, leaf);
     f->core[leaf] = 0;
+    memset(f->n_kept + leaf * ROWS, 0, ROWS);
     if (is_stopped(f))
         return;
     struct weighing w = {.f = f, .leaf = leaf, .open = rows};
@@ -331,15 +354,34 @@ static void touch_node(struct touching *w, struct kymo_kdnode v)
     touch_node(w, kymo_kdnode_right(v));
 }
 
+/* The first cluster of the neighbours that were kept. */
+static uint32_t touch_kept(const struct density *f, size_t slot)
+{
+    uint32_t first = KYMO_NOISE;
+    for (size_t i = 0; i < f->n_kept[slot]; i++) {
+        const uint32_t s = f->kept[slot * f->kept_max + i];
+        if (f->core[s / ROWS] >> s % ROWS & 1 && f->first[f->parent[s]] < first)
+            first = f->first[f->parent[s]];
+    }
+    return first;
+}
+
 /* label: the lowest core row of the cluster, for now. */
 static void label_leaf(void *ctx, size_t leaf)
 {
     struct density *f = ctx;
     const uint64_t rows = kymo_kdtree_rows(&f->t, leaf);
-    struct touching w = {.f = f, .leaf = leaf, .rows = rows & ~f->core[leaf]};
-    w.last = KYMO_NO_ROW;
-    for (size_t r = 0; r < ROWS; r++)
-        w.first[r] = f->core[leaf] >> r & 1 ? f->first[f->parent[leaf * ROWS + r]] : KYMO_NOISE;
+    struct touching w = {.f = f, .leaf = leaf, .last = KYMO_NO_ROW};
+    for (uint64_t left = rows; left; left &= left - 1) {
+        const size_t r = lowest(left), slot = leaf * ROWS + r;
+        w.first[r] = KYMO_NOISE;
+        if (f->core[leaf] >> r & 1)
+            w.first[r] = f->first[f->parent[slot]];
+        else if (f->n_kept[slot] != TOO_MANY)
+            w.first[r] = touch_kept(f, slot);
+        else
+            w.rows |= UINT64_C(1) << r;
+    }
     w.box = kymo_kdtree_box(&f->t, kymo_kdtree_leaf(&f->t, leaf).i);
     if (w.rows && !is_stopped(f))
         touch_node(&w, kymo_kdtree_root(&f->t));
@@ -384,12 +426,15 @@ static kymo_status reserve(struct density *f, struct kymo_arena *scratch, struct
 {
     KYMO_TRY(kymo_kdtree_build(f->in->x, f->in->n_threads, scratch, &f->t, err));
     const size_t slots = f->t.n_leaves * ROWS;
+    f->kept_max = f->in->min_weight < KEPT_MAX ? (size_t)f->in->min_weight : KEPT_MAX;
+    f->kept = kymo_arena_alloc_raw(scratch, slots, f->kept_max * sizeof(uint32_t));
+    f->n_kept = KYMO_NEW_RAW(scratch, uint8_t, slots);
     f->core = KYMO_NEW_RAW(scratch, uint64_t, f->t.n_leaves);
     f->parent = KYMO_NEW_RAW(scratch, uint32_t, slots);
     f->first = KYMO_NEW_RAW(scratch, uint32_t, slots);
     f->sum = KYMO_NEW_RAW(scratch, struct summary, f->t.n_nodes);
     f->inner = KYMO_NEW_RAW(scratch, struct kymo_kdnode, f->t.n_leaves);
-    if (!f->core || !f->parent || !f->first || !f->sum || !f->inner)
+    if (!f->kept || !f->n_kept || !f->core || !f->parent || !f->first || !f->sum || !f->inner)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "connecting %zu rows passes the memory budget", f->t.n);
     return KYMO_OK;

@@ -13,6 +13,9 @@
 
 /* Rows by which a node chooses the feature to split: enough for a spread within a tenth. */
 #define SAMPLE_ROWS 256u
+/* Features from which a sieve costs less than it saves. */
+#define SIEVE_D_MIN 16u
+#define SIEVE_SLACK 0x1p-9
 /* Few enough that their heaps stay small, enough that no thread waits long for another. */
 #define BLOCKS_PER_THREAD 32u
 
@@ -30,6 +33,22 @@ double kymo_kdtree_weigh(const struct kymo_kdtree *t, size_t leaf, uint64_t slot
     for (; slots; slots &= slots - 1)
         sum += t->slot_weight[leaf * ROWS + (size_t)__builtin_ctzll(slots)];
     return sum;
+}
+
+uint64_t kymo_kdtree_near(const struct kymo_kdtree *t, size_t slot, size_t leaf, double r2,
+                          double *dist2)
+{
+    uint64_t among = KYMO_BUCKET_ALL;
+    const double sieve = t->sieve_share * r2 + t->sieve_rest;
+    if (t->narrow && sieve < (double)FLT_MAX / 2) {
+        const float *x =
+            t->narrow + slot / ROWS * ROWS * t->d + kymo_narrow_at(t->d, slot % ROWS);
+        among = kymo_narrow_near(t->d, x, t->narrow + leaf * ROWS * t->d, (float)sieve);
+        if (!among)
+            return 0;
+    }
+    return kymo_bucket_near(t->d, kymo_kdtree_at(t, slot), LANES, kymo_kdtree_bucket(t, leaf),
+                            among, r2, dist2);
 }
 
 struct kymo_kdnode kymo_kdtree_leaf(const struct kymo_kdtree *t, size_t leaf)
@@ -189,6 +208,44 @@ static void box_leaf(const struct kymo_kdtree *t, size_t leaf, double *box)
     }
 }
 
+/* The sieve holds rows less the middle of all, rounded once to single precision: each feature by 2^-24
+ * of half the width w of all rows at most, so a distance by E = 2^-24 |w| from both its ends. With
+ * roundings of double precision and of the sieve's own sums, dist2 <= r2 gives
+ *
+ *     sieve <= (r + E)^2 (1 + g) <= ((1 + s) r2 + (1 + 1/s) E^2) (1 + g),   g = (d + 8) 2^-23
+ *
+ * for every s > 0; s is SIEVE_SLACK. E is doubled below for good measure; FLT_MIN is for what is lost to
+ * numbers below it. */
+static void set_sieve(struct kymo_kdtree *t)
+{
+    const double *box = kymo_kdtree_box(t, 0), *high = box + kymo_box_half(t->d);
+    double error2 = 0, far = 0;
+    for (size_t j = 0; j < t->d; j++) {
+        const double e = ldexp(high[j] - box[j], -23);
+        far = fmax(far, fmax(fabs(box[j]), fabs(high[j])));
+        error2 += e * e;
+    }
+    /* The middle is taken off in double precision, which loses where rows lie far from zero. */
+    error2 += (double)t->d * ldexp(far, -50) * ldexp(far, -50);
+    const double sums = 1 + ((double)t->d + 8) * 0x1p-23;
+    t->sieve_share = (1 + SIEVE_SLACK) * sums;
+    t->sieve_rest = 2 * (1 + 1 / SIEVE_SLACK) * error2 * sums + (double)t->d * (double)FLT_MIN;
+}
+
+static void narrow_leaf(void *ctx, size_t leaf)
+{
+    const struct building *b = ctx;
+    const struct kymo_kdtree *t = b->t;
+    const double *box = kymo_kdtree_box(t, 0), *high = box + kymo_box_half(t->d);
+    float *narrow = t->narrow + leaf * ROWS * t->d;
+    for (size_t r = 0; r < ROWS; r++) {
+        const double *from = kymo_kdtree_at(t, leaf * ROWS + r);
+        float *to = narrow + kymo_narrow_at(t->d, r);
+        for (size_t j = 0; j < t->d; j++)
+            to[j * KYMO_NARROW_LANES] = (float)(from[j * LANES] - (box[j] / 2 + high[j] / 2));
+    }
+}
+
 /* Boxes and weights, children first. */
 static void close_node(struct kymo_kdtree *t, struct kymo_kdnode v)
 {
@@ -220,10 +277,13 @@ static kymo_status reserve(const struct kymo_dense *x, struct kymo_arena *arena,
     t->box_stride = 2 * kymo_box_half(x->d);
     t->row = KYMO_NEW_RAW(arena, uint32_t, t->n_leaves * ROWS);
     t->bucket = kymo_arena_alloc_raw(arena, t->n_leaves * ROWS, x->d * sizeof(double));
+    if (x->d >= SIEVE_D_MIN)
+        t->narrow = kymo_arena_alloc_raw(arena, t->n_leaves * ROWS, x->d * sizeof(float));
     t->box = kymo_arena_alloc(arena, t->n_nodes, t->box_stride * sizeof(double));
     t->weight = KYMO_NEW_RAW(arena, double, t->n_nodes);
     t->slot_weight = x->weight ? KYMO_NEW_RAW(arena, double, t->n_leaves *ROWS) : NULL;
-    if (!t->row || !t->bucket || !t->box || !t->weight || (x->weight && !t->slot_weight))
+    if (!t->row || !t->bucket || !t->box || !t->weight || (x->weight && !t->slot_weight) ||
+        (x->d >= SIEVE_D_MIN && !t->narrow))
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "a tree of %zu rows with %zu columns passes the memory budget", x->n,
                          x->d);
@@ -254,6 +314,10 @@ kymo_status kymo_kdtree_build(const struct kymo_dense *x, unsigned n_threads,
         kymo_parallel(b.n_level, n_threads, split_node, &b);
     kymo_parallel(got.n_leaves, n_threads, fill_leaf, &b);
     close_node(&got, kymo_kdtree_root(&got));
+    if (got.narrow) {
+        set_sieve(&got);
+        kymo_parallel(got.n_leaves, n_threads, narrow_leaf, &b);
+    }
     kymo_arena_release(&scratch);
     *t = got;
     return KYMO_OK;
@@ -329,14 +393,13 @@ static void heap_offer(struct heap *h, struct held x, double enough)
 static void reach_into_leaf(struct reach_walk *w, size_t leaf, const double *box)
 {
     const struct kymo_kdtree *t = w->all->t;
-    const double *own = kymo_kdtree_bucket(t, w->leaf), *other = kymo_kdtree_bucket(t, leaf);
+    const double *own = kymo_kdtree_bucket(t, w->leaf);
     double dist2[ROWS];
     uint64_t rows = w->rows & kymo_bucket_near_box(t->d, box, own, w->bound);
     for (; rows; rows &= rows - 1) {
         const size_t r = (size_t)__builtin_ctzll(rows);
         struct heap *h = &w->heap[r];
-        uint64_t near = kymo_bucket_near(t->d, own + kymo_bucket_at(t->d, r), LANES, other,
-                                         h->bound, dist2);
+        uint64_t near = kymo_kdtree_near(t, w->leaf * ROWS + r, leaf, h->bound, dist2);
         for (; near; near &= near - 1) {
             const size_t q = (size_t)__builtin_ctzll(near);
             const double weight = t->slot_weight ? t->slot_weight[leaf * ROWS + q] : 1;

@@ -36,7 +36,10 @@ struct kymo_kdtree {
     size_t box_stride;        /* doubles a box */
     uint32_t *row;  /* [n_leaves,KYMO_BUCKET_ROWS] row of x, ascending in a leaf; KYMO_NO_ROW */
     double *bucket; /* [n_leaves] buckets, as simd/bucket.h says */
-    double *box;    /* [n_nodes] the smallest box around a node's rows */
+    float *narrow;  /* [n_leaves] narrow buckets, less the middle; NULL where d is small */
+    double sieve_share; /* what is within r2 passes them at sieve_share * r2 + sieve_rest */
+    double sieve_rest;
+    double *box;         /* [n_nodes] the smallest box around a node's rows */
     double *slot_weight; /* [n_leaves,KYMO_BUCKET_ROWS] of each slot; NULL: one each */
     double *weight;      /* [n_nodes] of a node's rows together */
 };
@@ -95,6 +98,12 @@ uint64_t kymo_kdtree_rows(const struct kymo_kdtree *t, size_t leaf);
 /* The node that is a leaf. */
 struct kymo_kdnode kymo_kdtree_leaf(const struct kymo_kdtree *t, size_t leaf);
 
+/* Rows of a leaf, a bit each, within a radius of the row of a slot of any leaf; r2, dist2 as for
+ * kymo_bucket_near(), and exactly its answer: where features are many, a sieve in single precision goes
+ * before. */
+uint64_t kymo_kdtree_near(const struct kymo_kdtree *t, size_t slot, size_t leaf, double r2,
+                          double *dist2);
+
 /* Weight of the slots of a leaf whose bits are set, added from the lowest. */
 double kymo_kdtree_weigh(const struct kymo_kdtree *t, size_t leaf, uint64_t slots);
 
@@ -106,7 +115,7 @@ double kymo_kdtree_weigh(const struct kymo_kdtree *t, size_t leaf, uint64_t slot
  * t       out; its arrays are the arena's
  * threads the same bytes for every n_threads
  * errors  ELIMIT: the arena's cap
- * cost    O(n (d + log n)) time; 8 (n d + n) bytes and about a quarter of that
+ * cost    O(n (d + log n)) time; 8 n d bytes, half as much again where there is a sieve, and little more
  * source  Friedman, Bentley, Finkel, An algorithm for finding best matches in logarithmic expected
  *         time, ACM Trans. Math. Softw. 3(3), 1977
  */

@@ -8,7 +8,6 @@
 #include "format/num/parallel.h"
 
 #define ROWS KYMO_BUCKET_ROWS
-#define LANES KYMO_BUCKET_LANES
 #define NO_SLOT UINT32_MAX
 #define MIXED UINT32_MAX
 
@@ -153,8 +152,7 @@ static void look_into_leaf(struct looking *w, size_t leaf, const struct summary 
         const double bound = w->bound[r].dist2;
         if (sum->set == g->set[slot] || sum->reach2 > bound || g->reach2[slot] > bound)
             continue;
-        const uint64_t near = kymo_bucket_near(t->d, own + kymo_bucket_at(t->d, r), LANES,
-                                               kymo_kdtree_bucket(t, leaf), bound, dist2);
+        const uint64_t near = kymo_kdtree_near(t, slot, leaf, bound, dist2);
         look_at_rows(w, r, leaf, near, dist2);
     }
     tighten(w);

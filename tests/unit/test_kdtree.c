@@ -33,7 +33,11 @@ static void distances_in_a_bucket_have_the_bits_of_plain_ones(void **state)
                     i % 9 == 4 ? INFINITY : x[i * d + j];
         for (size_t i = 0; i < n; i++) {
             const double r2 = kymo_sqdist(d, x + i * d, x + (i + 1) % n * d);
-            const uint64_t near = kymo_bucket_near(d, x + i * d, 1, bucket, r2, dist2);
+            const uint64_t near =
+                kymo_bucket_near(d, x + i * d, 1, bucket, KYMO_BUCKET_ALL, r2, dist2);
+            const uint64_t among = UINT64_C(0x9000f021) << i % 3;
+            assert_true(kymo_bucket_near(d, x + i * d, 1, bucket, among, r2, NULL) ==
+                        (near & among));
             for (size_t q = 0; q < n; q++) {
                 const double want = kymo_sqdist(d, x + i * d, x + q * d);
                 const int is_near = q % 9 != 4 && want <= r2;
@@ -44,6 +48,40 @@ static void distances_in_a_bucket_have_the_bits_of_plain_ones(void **state)
         }
     }
     kymo_arena_release(&a);
+}
+
+static void a_sieve_holds_back_no_neighbour(void **state)
+{
+    (void)state;
+    static const double scale[] = {1, 1, 1, 1e-3, 1e-22, 1e18, 1e30};
+    static const double offset[] = {0, 1e3, 1e9, 1e13, 0, 1e20, 0};
+    size_t found = 0;
+    for (size_t c = 0; c < 35; c++) {
+        struct kymo_arena a;
+        kymo_arena_init(&a, SIZE_MAX);
+        const size_t n = 150, d = 16 + c * 7 % 49;
+        double *rows = rows_make(&a, (enum rows_kind)(c % ROWS_KINDS), n, d, c);
+        for (size_t i = 0; i < n * d; i++)
+            rows[i] = rows[i] * scale[c % 7] + offset[c % 7];
+        const struct kymo_dense x = {.n = n, .d = d, .f64 = rows};
+        struct kymo_kdtree t;
+        assert_int_equal(kymo_kdtree_build(&x, 1, &a, &t, NULL), KYMO_OK);
+        assert_non_null(t.narrow);
+        for (size_t s = 0; s < n; s++) {
+            const double *from = rows + t.row[s] * d;
+            const double r2 = kymo_sqdist(d, from, rows + t.row[(s * 7 + 1) % n] * d);
+            for (size_t leaf = 0; leaf < t.n_leaves; leaf++) {
+                uint64_t want = 0;
+                for (size_t q = leaf * KYMO_BUCKET_ROWS; q < (leaf + 1) * KYMO_BUCKET_ROWS; q++)
+                    if (q < n && kymo_sqdist(d, from, rows + t.row[q] * d) <= r2)
+                        want |= UINT64_C(1) << q % KYMO_BUCKET_ROWS;
+                assert_true(kymo_kdtree_near(&t, s, leaf, r2, NULL) == want);
+                found += want != 0;
+            }
+        }
+        kymo_arena_release(&a);
+    }
+    assert_true(found > 10000);
 }
 
 static void collect(const struct kymo_kdtree *t, struct kymo_kdnode v, unsigned *seen)
@@ -222,6 +260,7 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(distances_in_a_bucket_have_the_bits_of_plain_ones),
+        cmocka_unit_test(a_sieve_holds_back_no_neighbour),
         cmocka_unit_test(every_row_lies_in_one_slot_and_in_the_boxes_above_it),
         cmocka_unit_test(a_box_is_never_farther_than_a_row_inside_nor_nearer_than_all),
         cmocka_unit_test(the_reach_is_the_distance_at_which_enough_rows_are_near),
