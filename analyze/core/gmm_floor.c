@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analyze/core/eigen.h"
 #include "analyze/core/gmm_step.h"
 #include "format/base/size.h"
 #include "format/num/linalg.h"

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "analyze/core/eigen.h"
 #include "format/base/size.h"
 #include "format/num/columns.h"
-#include "format/num/linalg.h"
 #include "format/num/simd/moments.h"
 #include "format/num/simd/strips.h"
 #include "format/num/slots.h"

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "analyze/core/eigen.h"
 #include "format/base/size.h"
 #include "format/num/columns.h"
 #include "format/num/linalg.h"

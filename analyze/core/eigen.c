@@ -1,13 +1,10 @@
-/* SPDX-License-Identifier: Apache-2.0
- * The one function of linalg.h that needs LAPACK, in a file of its own: who does not call it does
- * not link it.
- */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "analyze/core/eigen.h"
+
 #include <cblas.h>
 #include <lapacke.h>
 #include <limits.h>
 #include <math.h>
-
-#include "format/num/linalg.h"
 
 bool kymo_eigen_sym(size_t d, double *V, double *value)
 {
