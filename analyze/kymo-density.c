@@ -26,6 +26,7 @@ struct found {
     uint32_t *label; /* [X.n], KYMO_NOISE */
     size_t k, n_noise, n_core;
     const double *member, *outlier; /* [X.n], of HDBSCAN */
+    const uint8_t *core;            /* [X.n], of DBSCAN */
     int stopped;
 };
 
@@ -56,7 +57,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
          "write here how far each row is from its neighbours, sorted (.npy, or CSV)", &o->curve,
          0, 0},
         {KYMO_OPT_STR, 0, "members-out", "FILE",
-         "of hdbscan: write membership and outlier score of every training row here",
+         "write here what each training row is: hdbscan its membership and outlier score, "
+         "dbscan whether it is in a dense place",
          &o->members, 0, 0},
         KYMO_FIT_OPT_ROWS(&o->fit),
         KYMO_FIT_OPT_RUN(&o->fit),
@@ -78,9 +80,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
     const bool dbscan = strcmp(o->method, "dbscan") == 0;
     if (o->eps >= 0 && !dbscan)
         return kymo_cli_usage(TOOL, "--eps is of --method dbscan");
-    if ((o->min_cluster >= 0 || o->members) && dbscan)
-        return kymo_cli_usage(TOOL,
-                              "--min-cluster-size and --members-out are of --method hdbscan");
+    if (o->min_cluster >= 0 && dbscan)
+        return kymo_cli_usage(TOOL, "--min-cluster-size is of --method hdbscan");
     return KYMO_CLI_GO_ON;
 }
 
@@ -137,6 +138,7 @@ static kymo_status find_dbscan(struct run *r, struct kymo_err *err)
                               .k = out.k,
                               .n_noise = out.n_noise,
                               .n_core = out.n_core,
+                              .core = out.core,
                               .stopped = out.stopped};
     return KYMO_OK;
 }
@@ -201,18 +203,21 @@ static json_t *fit_json(const struct run *r)
 
 static kymo_status write_members(const struct run *r, struct kymo_err *err)
 {
-    static const char *const names[] = {"member", "outlier"};
+    static const char *const of_hdbscan[] = {"member", "outlier"}, *const of_dbscan[] = {
+                                                                       "core"};
     if (!r->o->members)
         return KYMO_OK;
-    const size_t n = r->f->X.n;
-    double *v = KYMO_NEW_RAW(&r->f->arena, double, 2 * n);
+    const size_t n = r->f->X.n, d = r->found.core ? 1 : 2;
+    double *v = KYMO_NEW_RAW(&r->f->arena, double, d *n);
     if (!v)
         return kymo_fit_no_memory(err);
     for (size_t i = 0; i < n; i++) {
-        v[2 * i] = r->found.member[i];
-        v[2 * i + 1] = r->found.outlier[i];
+        v[d * i] = r->found.core ? r->found.core[i] : r->found.member[i];
+        if (d == 2)
+            v[d * i + 1] = r->found.outlier[i];
     }
-    return kymo_fit_write_table(r->f, r->o->members, n, 2, v, names, err);
+    return kymo_fit_write_table(r->f, r->o->members, n, d, v,
+                                r->found.core ? of_dbscan : of_hdbscan, err);
 }
 
 static void print_summary(const struct run *r)

@@ -29,8 +29,10 @@ struct run {
     struct kymo_fit *f;
     struct kymo_search search;
     enum kymo_cov type;
-    double *init; /* [k,p] first means, or NULL */
-    size_t done;  /* fits */
+    double *init;              /* [k,p] first means, or NULL */
+    struct kymo_mixture start; /* whole, where --init gives it */
+    bool has_start;
+    size_t done; /* fits */
 };
 
 static int parse_args(int argc, char **argv, struct opts *o)
@@ -51,8 +53,9 @@ static int parse_args(int argc, char **argv, struct opts *o)
          "stop when the mean log-likelihood changes by less (1e-4; 0: never)", &o->tol, 0, 1e9},
         {KYMO_OPT_F64, 0, "reg", "V", "add this to every variance (0)", &o->reg, 0, 1e300},
         {KYMO_OPT_STR, 0, "init", "FILE",
-         "first means, one a row (.npy or CSV), with equal weights and the variances of all "
-         "rows; in place of k-means",
+         "where it starts in place of k-means: first means, one a row (.npy or CSV), with "
+         "equal "
+         "weights and the variances of all rows; or all of a mixture (.json)",
          &o->init, 0, 0},
         KYMO_FIT_OPT_ROWS(&o->fit),
         KYMO_FIT_OPT_RUN(&o->fit),
@@ -116,6 +119,76 @@ static kymo_status start_at_means(struct run *r, size_t k, struct kymo_mixture *
     return KYMO_OK;
 }
 
+/* Numbers of nested lists, in order; false: other than n, or not finite. */
+static bool flatten(const json_t *v, double *to, size_t n, size_t *at)
+{
+    if (json_is_number(v)) {
+        if (*at == n || !isfinite(json_number_value(v)))
+            return false;
+        to[(*at)++] = json_number_value(v);
+        return true;
+    }
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (!flatten(json_array_get(v, i), to, n, at))
+            return false;
+    return json_is_array(v);
+}
+
+static kymo_status read_list(const json_t *doc, const char *key, const char *path, double *to,
+                             size_t n, struct kymo_err *err)
+{
+    json_t *list;
+    size_t at = 0;
+    KYMO_TRY(kymo_json_get(doc, key, JSON_ARRAY, path, &list, err));
+    if (!flatten(list, to, n, &at) || at != n)
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: '%s' is not %zu finite numbers",
+                         path, key, n);
+    return KYMO_OK;
+}
+
+/* A mixture in the space of the states: weights [k], means [k,p], covariances by their type. */
+static kymo_status read_start(struct run *r, const json_t *doc, size_t *k, struct kymo_err *err)
+{
+    const char *path = r->o->init;
+    json_t *weights;
+    size_t cells;
+    double sum = 0;
+    KYMO_TRY(kymo_json_get(doc, "weights", JSON_ARRAY, path, &weights, err));
+    *k = json_array_size(weights);
+    if (*k < 1 || *k > KYMO_STATES_MAX ||
+        !kymo_mixture_cov_size(r->type, *k, r->f->X.d, &cells))
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: a mixture of %zu", path, *k);
+    KYMO_TRY(kymo_mixture_new(&r->start, r->type, *k, r->f->X.d, &r->f->arena, err));
+    KYMO_TRY(read_list(doc, "weights", path, r->start.weight, *k, err));
+    KYMO_TRY(read_list(doc, "means", path, r->start.mean, *k * r->f->X.d, err));
+    KYMO_TRY(read_list(doc, "covariances", path, r->start.cov, cells, err));
+    for (size_t c = 0; c < *k; c++) {
+        sum += r->start.weight[c];
+        if (r->start.weight[c] < 0)
+            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: a negative weight", path);
+    }
+    if (!(fabs(sum - 1) < 1e-6))
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s: the weights sum to %g", path,
+                         sum);
+    r->has_start = true;
+    return kymo_mixture_factorize(&r->start, err);
+}
+
+static kymo_status load_start(struct run *r, size_t *k, struct kymo_err *err)
+{
+    const size_t n = r->o->init ? strlen(r->o->init) : 0;
+    json_t *doc = NULL;
+    *k = 0;
+    if (!n)
+        return KYMO_OK;
+    if (n < 5 || strcmp(r->o->init + n - 5, ".json") != 0)
+        return kymo_fit_place_file(r->f, r->o->init, k, &r->init, err);
+    KYMO_TRY(kymo_json_read(&doc, r->o->init, err));
+    const kymo_status s = read_start(r, doc, k, err);
+    json_decref(doc);
+    return s;
+}
+
 static kymo_status start_at_kmeans(struct run *r, size_t k, struct kymo_kmeans_out *out,
                                    struct kymo_err *err)
 {
@@ -159,7 +232,9 @@ static kymo_status fit_k(struct run *r, size_t k, struct kymo_gmm_out *out,
         .tick = on_tick,
         .tick_ctx = r,
     };
-    if (r->init) {
+    if (r->has_start) {
+        in.start = &r->start;
+    } else if (r->init) {
         KYMO_TRY(start_at_means(r, k, &start, err));
         in.start = &start;
     } else {
@@ -270,7 +345,7 @@ static void print_summary(const struct run *r, const struct kymo_gmm_out *fit)
     if (fit->floored)
         fprintf(to,
                 "%zu components lie flat along %zu directions: their variances were held at "
-                "2^-32 of the columns'\n",
+                "2^-32 of the columns'; --reg adds to all, --pca takes directions away\n",
                 fit->floored, fit->floored_axes);
     if (fit->given_up)
         fprintf(to, "%zu components are left without rows\n", fit->given_up);
@@ -295,12 +370,11 @@ static kymo_status run(struct kymo_fit *f, void *ctx, struct kymo_err *err)
     r->f = f;
     r->type = type_of(r->o->covariance);
     KYMO_TRY(kymo_fit_prepare(f, err));
-    if (r->o->init)
-        KYMO_TRY(kymo_fit_place_file(f, r->o->init, &k_init, &r->init, err));
-    if (r->init && k && k != k_init)
+    KYMO_TRY(load_start(r, &k_init, err));
+    if (k_init && k && k != k_init)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "-k %" PRIu64 ", but %s has %zu means",
                          k, r->o->init, k_init);
-    KYMO_TRY(kymo_search_open(&r->search, f, r->init ? k_init : k, 2, r->o->k_max, err));
+    KYMO_TRY(kymo_search_open(&r->search, f, k_init ? k_init : k, 2, r->o->k_max, err));
     KYMO_TRY(fit_all(r, &fit, &label, err));
     k = r->search.tried[r->search.chosen].k;
     KYMO_TRY(kymo_fit_states(f, "gmm", k, k, label, fit.mix.mean, err));

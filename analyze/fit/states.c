@@ -260,6 +260,15 @@ static json_t *provenance_json(const struct kymo_fit *f)
                      (json_int_t)f->split.n_hold, "captures", list);
 }
 
+static void put_projection(const struct kymo_fit *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < f->model.d; i++)
+        json_array_append_new(list, json_real(f->pca_variance[i]));
+    json_object_set_new(f->model.fit, "pca_kept", json_real(f->pca_kept));
+    json_object_set_new(f->model.fit, "pca_variance", list);
+}
+
 static kymo_status complete(struct kymo_fit *f, const uint32_t *label, json_t *fit,
                             struct kymo_err *err)
 {
@@ -280,7 +289,7 @@ static kymo_status complete(struct kymo_fit *f, const uint32_t *label, json_t *f
     json_object_set_new(m->fit, "agreement",
                         json_real((double)f->agreed / (double)f->split.n_train));
     if (f->model.projection)
-        json_object_set_new(m->fit, "pca_kept", json_real(f->pca_kept));
+        put_projection(f);
     if (f->n_muted)
         json_object_set_new(m->fit, "columns_left_out", json_integer((json_int_t)f->n_muted));
     return KYMO_OK;
