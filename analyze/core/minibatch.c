@@ -5,19 +5,24 @@
 #include <math.h>
 #include <string.h>
 
+#include "analyze/core/lloyd.h"
 #include "analyze/core/seeding.h"
 #include "format/base/size.h"
 #include "format/num/parallel.h"
 
-#define PROBE_BATCHES 4u
-#define PROBE_ROWS_A_CENTRE 128u
+#define START_BATCHES 4u
+#define START_ROWS_A_CENTRE 128u
+/* Few centres may start badly, and cost little to start again; of many, some always start well. */
+#define STARTS 3u
+#define STARTS_K_MOST 31u
+#define START_PASSES 6u
 #define LOOK_STEPS 8u /* steps between two looks at the probe */
-#define GAIN_LEAST 5e-4
-#define QUIET_LOOKS 3u
+#define GAIN_LEAST 1e-3
+#define QUIET_LOOKS 2u
 #define FORGET 0.5
 #define BLOCK_ROWS 256u
 /* Products of a step below which starting threads costs more than they save. */
-#define THREAD_WORK (32u << 20)
+#define THREAD_WORK (16u << 20)
 
 /* What one block of a batch gives back; summed in block order. */
 struct part {
@@ -41,6 +46,7 @@ struct round {
 struct mini {
     const struct kymo_minibatch_in *in;
     struct kymo_rng rng;
+    struct kymo_dense T; /* rows for the first centres */
     struct kymo_dense P; /* the probe */
     struct round batch, look;
     uint32_t *drawn;
@@ -127,16 +133,21 @@ static size_t draw_far(struct mini *m, double inertia)
     return last;
 }
 
-/* The inertia of the probe; with move set, centres that are nearest to none of it go to where one is
- * missed. */
-static double look(struct mini *m, int move)
+/* The inertia of the probe. */
+static double look(struct mini *m)
 {
-    const size_t k = m->in->k, d = m->in->X.d;
     double inertia = 0;
     run_round(m, &m->look);
     for (size_t b = 0; b < m->look.n_blocks; b++)
         inertia += m->look.part[b].inertia;
-    for (size_t c = 0; c < k && move && inertia > 0; c++) {
+    return inertia;
+}
+
+/* After a look: centres that are nearest to none of the probe go to where one is missed. */
+static void refill(struct mini *m, double inertia)
+{
+    const size_t d = m->in->X.d;
+    for (size_t c = 0; c < m->in->k && inertia > 0; c++) {
         double mass = 0;
         for (size_t b = 0; b < m->look.n_blocks; b++)
             mass += m->look.part[b].mass[c];
@@ -145,7 +156,6 @@ static double look(struct mini *m, int move)
         kymo_dense_row(&m->P, draw_far(m, inertia), m->C + c * d);
         m->mass[c] = 0;
     }
-    return inertia;
 }
 
 static kymo_status round_init(struct round *r, const struct kymo_dense *X, size_t k,
@@ -172,8 +182,8 @@ static kymo_status round_init(struct round *r, const struct kymo_dense *X, size_
 }
 
 /* Copy n_rows rows, drawn without replacement and in row order, so that looks read one place. */
-static kymo_status take_probe(struct mini *m, size_t n_rows, struct kymo_arena *a,
-                              struct kymo_err *err)
+static kymo_status sample(struct mini *m, size_t n_rows, struct kymo_arena *a,
+                          struct kymo_dense *out, struct kymo_err *err)
 {
     const struct kymo_dense *X = &m->in->X;
     const size_t d = X->d;
@@ -198,9 +208,7 @@ static kymo_status take_probe(struct mini *m, size_t n_rows, struct kymo_arena *
         if (weight)
             weight[s] = X->weight[i];
     }
-    m->P = (struct kymo_dense){.n = n_rows, .d = d, .f32 = f32, .f64 = f64, .weight = weight};
-    for (size_t s = 0; s < n_rows; s++)
-        m->p_mass += kymo_dense_weight(&m->P, s);
+    *out = (struct kymo_dense){.n = n_rows, .d = d, .f32 = f32, .f64 = f64, .weight = weight};
     return KYMO_OK;
 }
 
@@ -209,12 +217,16 @@ static kymo_status mini_init(struct mini *m, const struct kymo_minibatch_in *in,
 {
     const size_t n = in->X.n, k = in->k, d = in->X.d;
     const size_t batch = in->batch ? in->batch : KYMO_MINIBATCH_ROWS;
-    size_t probe = PROBE_BATCHES * batch;
-    probe = probe > PROBE_ROWS_A_CENTRE * k ? probe : PROBE_ROWS_A_CENTRE * k;
-    probe = probe < n ? probe : n;
+    size_t start = START_BATCHES * batch;
+    start = start > START_ROWS_A_CENTRE * k ? start : START_ROWS_A_CENTRE * k;
+    start = start < n ? start : n;
+    const size_t probe = (start + 1) / 2;
     *m = (struct mini){.in = in};
     kymo_rng_init(&m->rng, in->seed);
-    KYMO_TRY(take_probe(m, probe, a, err));
+    KYMO_TRY(sample(m, start, a, &m->T, err));
+    KYMO_TRY(sample(m, probe, a, &m->P, err));
+    for (size_t i = 0; i < probe; i++)
+        m->p_mass += kymo_dense_weight(&m->P, i);
     KYMO_TRY(round_init(&m->batch, &in->X, k, batch, a, err));
     KYMO_TRY(round_init(&m->look, &m->P, k, probe, a, err));
     uint32_t *all = KYMO_NEW_RAW(a, uint32_t, probe);
@@ -247,12 +259,13 @@ static void descend(struct mini *m, struct kymo_minibatch_out *out)
         mass += in->X.weight[i];
     const double scale = (in->X.weight ? mass : (double)in->X.n) / m->p_mass;
     for (out->steps = 0;;) {
-        const double now = look(m, 0);
+        const double now = look(m);
         quiet = now < best * (1 - GAIN_LEAST) ? 0 : quiet + 1;
         if (now < best) {
             best = now;
             memcpy(m->best, m->C, kd * sizeof(*m->C));
         }
+        refill(m, now);
         out->inertia = best * scale;
         const struct kymo_kmeans_tick t = {0, 1, out->steps, now * scale};
         if (in->tick)
@@ -270,22 +283,53 @@ static void descend(struct mini *m, struct kymo_minibatch_out *out)
     }
 }
 
+/* The best by the probe of a few starts: seeds among the rows of T, and a few of Lloyd's passes there. */
+static kymo_status start(struct mini *m, struct kymo_arena *a, struct kymo_err *err)
+{
+    const struct kymo_minibatch_in *in = m->in;
+    const size_t kd = in->k * in->X.d;
+    struct kymo_lloyd l;
+    KYMO_TRY(kymo_lloyd_init(&l, &m->T, in->k, 1, kymo_simd_level(), a, err));
+    struct kymo_arena scratch;
+    kymo_arena_init(&scratch, a->cap_bytes - a->used_bytes);
+    kymo_status s = KYMO_OK;
+    const size_t starts = in->k <= STARTS_K_MOST ? STARTS : 1;
+    double best = INFINITY;
+    for (size_t i = 0; i < starts && !s; i++) {
+        const struct kymo_seeding seeding = {.X = &m->T,
+                                             .k = in->k,
+                                             .n_threads = 1,
+                                             .level = kymo_simd_level(),
+                                             .rng = &m->rng,
+                                             .stop = in->stop};
+        kymo_arena_reset(&scratch);
+        s = kymo_seed_plusplus(&seeding, &scratch, l.C, err);
+        if (s)
+            break;
+        kymo_lloyd_begin(&l);
+        for (size_t pass = 0; pass < START_PASSES && kymo_lloyd_assign(&l); pass++)
+            kymo_lloyd_move(&l);
+        memcpy(m->C, l.C, kd * sizeof(*m->C));
+        const double now = look(m);
+        if (now < best) {
+            best = now;
+            memcpy(m->best, l.C, kd * sizeof(*m->best));
+        }
+    }
+    memcpy(m->C, m->best, kd * sizeof(*m->C));
+    kymo_arena_release(&scratch);
+    return s;
+}
+
 static kymo_status fit(const struct kymo_minibatch_in *in, struct kymo_arena *a,
                        struct kymo_minibatch_out *out, struct kymo_err *err)
 {
     struct mini m;
     KYMO_TRY(mini_init(&m, in, a, err));
-    if (in->init) {
+    if (in->init)
         memcpy(m.C, in->init, in->k * in->X.d * sizeof(*m.C));
-    } else {
-        const struct kymo_seeding seeding = {.X = &m.P,
-                                             .k = in->k,
-                                             .n_threads = 1,
-                                             .level = kymo_simd_level(),
-                                             .rng = &m.rng,
-                                             .stop = in->stop};
-        KYMO_TRY(kymo_seed_plusplus(&seeding, a, m.C, err));
-    }
+    else
+        KYMO_TRY(start(&m, a, err));
     descend(&m, out);
     memcpy(out->C, m.best, in->k * in->X.d * sizeof(*out->C));
     return KYMO_OK;

@@ -16,7 +16,7 @@
 struct kymo_minibatch_in {
     struct kymo_dense X; /* 1 <= k <= n < 2^32 finite rows, borrowed */
     size_t k;
-    const double *init; /* [k,d] first centres, borrowed; NULL: greedy k-means++ on the probe */
+    const double *init; /* [k,d] first centres, borrowed; NULL: see Start */
     size_t batch;       /* rows a step; 0: KYMO_MINIBATCH_ROWS */
     size_t max_steps;   /* 0: no limit but that of the stopping rule */
     uint64_t seed;
@@ -37,16 +37,17 @@ struct kymo_minibatch_out {
 /*
  * Centres from small random batches of rows.
  *
- * Probe     a random sample, drawn once: the first centres come from it, and every few steps the
- *           centres are judged by it. Always the same rows, so that two looks differ by the centres
- *           and not by the luck of a batch.
+ * Start     seeds by greedy k-means++ among some thousand rows drawn at random, and a few of Lloyd's passes
+ *           over these; where k is small, three times, of which the probe takes the best.
+ * Probe     another random sample, drawn once; every few steps the centres are judged by it. Always the
+ *           same rows, so that two looks differ by the centres and not by the luck of a batch.
  * Steps     a batch is drawn with replacement, each row goes to its nearest centre, each centre moves
  *           to the weighted mean of itself and its new rows, its own weight being that of all rows it
  *           has met. While looks still find a gain, old rows are forgotten by half at each, so that
  *           where a centre was does not hold back where it goes. A centre that is nearest to no row of
  *           the probe moves to one drawn by its squared distance.
- * Stop      after three looks in a row that gain less than one in 2000.
- * cost      O((probe ln k + steps batch) n_columns k), whatever n
+ * Stop      after two looks in a row that gain less than one in 1000; the best centres seen are kept.
+ * cost      O((start ln k + steps batch) d k), whatever n
  * errors    ELIMIT: the arena's cap
  * source    Sculley, Web-scale k-means clustering, WWW 2010
  */
