@@ -76,7 +76,7 @@ struct kymo_gmm_out {
  * Threads   rows are cut in blocks that depend on the shape alone, sums run in block order: the
  *           same bytes for every n_threads.
  * cost      O(iterations n k d^2) for full and tied, O(iterations n k d) for the others; memory
- *           within a tenth of x, or sixteen blocks' sums where that is more
+ *           within a tenth of x, or 32 blocks' sums where that is more
  * errors    ELIMIT: the arena's cap; EINPUT: numbers so large that their squares overflow, or a
  *           start that is no covariance
  * source    Dempster, Laird, Rubin, Maximum likelihood from incomplete data via the EM algorithm,

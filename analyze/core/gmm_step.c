@@ -12,7 +12,7 @@
 #include "format/num/simd/strips.h"
 #include "format/num/slots.h"
 
-/* Blocks: few enough that their sums stay below a 24th of x in doubles, enough for many threads. */
+/* Blocks: few enough that their sums stay below a 24th of x, enough for many threads. */
 #define SUMS_SHARE 24u
 #define BLOCKS_MIN 32u
 #define BLOCKS_MAX 256u
@@ -39,7 +39,7 @@ static void choose_blocks(struct kymo_gmm_pass *p)
 {
     const size_t n = p->in->x->n, d = p->in->x->d, k = p->in->k;
     const size_t sums = k + k * d + p->second_size;
-    size_t want = n / SUMS_SHARE * d / sums;
+    size_t want = n / SUMS_SHARE * d / (p->in->x->f32 ? 2 * sums : sums);
     want = want < BLOCKS_MIN ? BLOCKS_MIN : want > BLOCKS_MAX ? BLOCKS_MAX : want;
     p->block_rows = kymo_size_round_up((n + want - 1) / want, 8);
     /* Tiles of about one size, the largest that the plan takes. */
