@@ -582,6 +582,37 @@ static void a_marginal_is_the_block_of_its_columns(void **state)
     free(rows);
 }
 
+static void densities_agree_between_vector_levels(void **state)
+{
+    (void)state;
+    enum { N = 100, D = 13, K = 5 };
+    double *rows = rows_clouds(N, D, 3, 9);
+    const struct kymo_dense x = {.n = N, .d = D, .f64 = rows};
+    for (size_t t = 0; t < 4; t++) {
+        struct kymo_gmm_in in = {.x = &x, .k = K, .type = types[t], .max_iter = 5};
+        in.label = some_labels(N, K);
+        const struct kymo_gmm_out o = fit(&in);
+        struct kymo_mixture_plan plain, best;
+        assert_int_equal(
+            kymo_mixture_plan_new(&plain, types[t], K, D, KYMO_SIMD_PLAIN, &arena, NULL),
+            KYMO_OK);
+        assert_int_equal(
+            kymo_mixture_plan_new(&best, types[t], K, D, kymo_simd_level(), &arena, NULL),
+            KYMO_OK);
+        kymo_mixture_plan_set(&plain, &o.mix);
+        kymo_mixture_plan_set(&best, &o.mix);
+        double *scratch = KYMO_NEW(&arena, double, plain.scratch_size);
+        double *a = KYMO_NEW(&arena, double, K *plain.tile_rows);
+        double *b = KYMO_NEW(&arena, double, K *plain.tile_rows);
+        kymo_mixture_tile(&plain, &x, 0, N, scratch, a);
+        kymo_mixture_tile(&best, &x, 0, N, scratch, b);
+        for (size_t c = 0; c < K; c++)
+            for (size_t i = 0; i < N; i++)
+                rows_near(b[c * plain.tile_rows + i], a[c * plain.tile_rows + i], 1e-13, 1e-11);
+    }
+    free(rows);
+}
+
 static void a_tie_goes_to_the_lowest_component(void **state)
 {
     (void)state;
@@ -658,6 +689,7 @@ int main(void)
         TEST(too_little_memory_is_an_error_and_nothing_moves),
         TEST(numbers_whose_squares_overflow_are_refused),
         TEST(a_marginal_is_the_block_of_its_columns),
+        TEST(densities_agree_between_vector_levels),
         TEST(a_tie_goes_to_the_lowest_component),
         TEST(a_covariance_that_is_none_is_refused),
     };

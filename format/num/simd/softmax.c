@@ -50,11 +50,12 @@ void kymo_softmax(enum kymo_simd level, size_t k, size_t n_rows, size_t stride,
     }
 }
 
-/* The first rows, eight at a time; returns how many were looked at, and in *n how many found. */
+/* The rows, eight at a time; returns how many were looked at, and in *n how many found. */
 #if defined(__x86_64__)
 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw"))) static size_t
 rows_avx512(size_t n_rows, const double *resp, size_t lo, size_t *row, double *share, size_t *n)
 {
+    _Static_assert(sizeof(size_t) == sizeof(long long), "a lane holds an index");
     const __m512i eight = _mm512_set1_epi64(8);
     __m512i index = _mm512_add_epi64(_mm512_set1_epi64((long long)lo),
                                      _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
