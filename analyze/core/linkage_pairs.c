@@ -11,8 +11,10 @@
  *
  * With c clusters of at least two rows there are no more than n - c slots: c (n - c) <= n^2 / 4 doubles.
  * A join makes the rows of the pairs that hold a single row from the data and from columns of the
- * other rows, then those of pairs of clusters in the place of one of the two, then brings all
- * others up to date; each part is wide work that writes to its own rows only.
+ * other rows, then those of pairs of clusters in the place of one of the two; each part is wide
+ * work that writes to its own rows only. All other rows hear of a merge through a log, when they are
+ * looked at next or when the slots are packed. A column of a single row is the same before and after, so
+ * it can be read from any row at any time.
  *
  * Complete linkage works on squared distances, so that its heights are roots taken once.
  */
@@ -36,8 +38,6 @@
 #define WORKERS_MAX 64u
 #define SEARCH_BLOCK 64u /* slots that one thread searches for at least */
 
-#define NO_PAIR UINT32_MAX
-
 enum kind { DEAD, SINGLE, CLUSTER };
 
 /* Tasks whose single rows are compared with all others together: the first task and single row. */
@@ -45,17 +45,25 @@ struct group {
     uint32_t task, single;
 };
 
+/* A merge that rows may not know of yet; share is the dropped cluster's of the weight. */
+struct logged {
+    uint32_t keep, drop;
+    double share;
+};
+
 struct store {
     int complete;
     size_t slots, d;
-    const double *X;   /* [n,d] */
-    double *w;         /* [slots] */
-    uint32_t *row;     /* [slots] of X, of a single one */
-    uint8_t *kind;     /* [slots] */
-    uint32_t *pair_at; /* [slots] scratch, NO_PAIR between uses */
-    uint8_t *joins;    /* [slots] scratch, 0 between uses */
-    double *panel;     /* [slots / 8, d, 8] single rows; what else is there is of no use */
-    uint32_t *used;    /* [slots / 8] single rows in a panel */
+    const double *X;    /* [n,d] */
+    double *w;          /* [slots] */
+    uint32_t *row;      /* [slots] of X, of a single one */
+    uint8_t *kind;      /* [slots] */
+    uint8_t *joins;     /* [slots] scratch, 0 between uses */
+    struct logged *log; /* [log_n] merges since slots were packed */
+    size_t log_n;
+    uint32_t *seen; /* [slots] merges of the log that a row knows of */
+    double *panel;  /* [slots / 8, d, 8] single rows; what else is there is of no use */
+    uint32_t *used; /* [slots / 8] single rows in a panel */
     struct kymo_page_rows rows; /* of slots; from `fresh` on those a join makes */
     size_t fresh;
     double *mean;              /* [slots,d] of clusters */
@@ -68,8 +76,6 @@ struct store {
     double **temp;           /* [n_workers] each [4, width] */
     double **query;          /* [n_workers] each [d,4] */
     size_t width;            /* slots at first, padded */
-    double *share;           /* [slots / 2] scratch */
-    uint32_t *by_drop;       /* [slots / 2] scratch */
     struct group *group;     /* [slots / 2 + 2] scratch */
     uint32_t *list;          /* [2 slots] scratch */
     struct kymo_near *found; /* [slots] scratch */
@@ -83,9 +89,9 @@ struct joining {
     size_t n_pairs;
     const uint32_t *from; /* or NULL: slots stay */
     size_t n_new;
-    const double *share; /* [n_pairs] of the dropped */
-    uint32_t *by_drop;   /* [n_pairs] pairs, the dropped ascending */
-    uint32_t *task;      /* pairs with a single row; then rows to bring up to date */
+    const struct logged *log; /* [n_pairs] the pairs in the store's log */
+    uint32_t *task;           /* pairs with a single row; then rows to bring up to date */
+    size_t log_before;        /* merges in the log before this join's */
     size_t n_tasks;
     size_t batch_lo, batch_hi; /* tasks whose columns are at hand */
     struct group *group;       /* [n_groups + 1] */
@@ -188,17 +194,35 @@ static void read_row(const struct store *s, size_t slot, double *to)
     }
 }
 
-/* The row of a cluster, complete but for the other pairs of this join, into its place. own: its slot,
- * or SIZE_MAX when none of the pairs is its own. */
-static void write_row(const struct joining *g, double *row, size_t own, size_t place)
+/* Merges lo..hi-1 of the log into a row, but for what is its own slot. */
+static void apply_log(const struct store *s, size_t lo, size_t hi, size_t own, double *row)
 {
-    const struct store *s = g->s;
-    for (size_t p = 0; p < g->n_pairs; p++) {
-        const struct kymo_slot_pair *e = &g->pair[p];
+    for (const struct logged *e = s->log + lo; e < s->log + hi; e++) {
         if (e->keep != own)
-            row[e->keep] = joined(s->complete, g->share[p], row[e->keep], row[e->drop]);
+            row[e->keep] = joined(s->complete, e->share, row[e->keep], row[e->drop]);
         row[e->drop] = FAR;
     }
+}
+
+/* Bring a row up to merge hi of the log, in its place. */
+static void catch_up(const struct store *s, size_t slot, size_t hi)
+{
+    for (const struct logged *e = s->log + s->seen[slot]; e < s->log + hi; e++) {
+        double *a = kymo_page_cell(&s->rows, slot, e->keep);
+        double *b = kymo_page_cell(&s->rows, slot, e->drop);
+        *a = joined(s->complete, e->share, *a, *b);
+        *b = FAR;
+    }
+    s->seen[slot] = (uint32_t)hi;
+}
+
+/* A row that knows of merges before `seen` into its place. own: its slot, if one of this join's pairs
+ * is its own, or SIZE_MAX. */
+static void write_row(const struct joining *g, double *row, size_t seen, size_t own,
+                      size_t place)
+{
+    const struct store *s = g->s;
+    apply_log(s, seen, s->log_n, own, row);
     if (own != SIZE_MAX)
         row[own] = FAR;
     const size_t n = g->from ? g->n_new : s->slots;
@@ -242,7 +266,7 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
     size_t at = 0;
     for (size_t i = lo; i < hi; i++) {
         const struct kymo_slot_pair *e = &g->pair[g->task[i]];
-        double share = g->share[g->task[i]];
+        double share = g->log[g->task[i]].share;
         double *into = to[at];
         if (s->kind[e->keep] == SINGLE && s->kind[e->drop] == SINGLE) {
             join_rows(s, share, s->slots, into, to[at + 1]);
@@ -252,6 +276,7 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
             const size_t other = keeps ? e->drop : e->keep;
             if (!keeps)
                 share = 1 - share;
+            catch_up(s, other, g->log_before);
             for (size_t c = 0, p = 0; c < s->slots; c += KYMO_PAGE_DOUBLES, p++) {
                 const size_t left = s->slots - c;
                 join_rows(s, share, left < KYMO_PAGE_DOUBLES ? left : KYMO_PAGE_DOUBLES,
@@ -259,25 +284,14 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
             }
         }
         at++;
-        write_row(g, into, e->keep, s->fresh + i);
+        write_row(g, into, g->log_before, e->keep, s->fresh + i);
     }
 }
 
-/* Without new slots a row that lives on changes in a few places only: first those that are dropped, then
- * those that are kept, either from left to right. */
-static void update_places(const struct joining *g, size_t slot, double *dropped)
+static void read_known(const struct joining *g, size_t slot, double *to)
 {
-    const struct store *s = g->s;
-    for (size_t i = 0; i < g->n_pairs; i++) {
-        const uint32_t p = g->by_drop[i];
-        double *b = kymo_page_cell(&s->rows, slot, g->pair[p].drop);
-        dropped[p] = *b;
-        *b = FAR;
-    }
-    for (size_t p = 0; p < g->n_pairs; p++) {
-        double *a = kymo_page_cell(&s->rows, slot, g->pair[p].keep);
-        *a = joined(s->complete, g->share[p], *a, dropped[p]);
-    }
+    read_row(g->s, slot, to);
+    apply_log(g->s, g->s->seen[slot], g->log_before, SIZE_MAX, to);
 }
 
 /* Row of a cluster that lives on, or, for a task past the slots, of a pair of clusters. */
@@ -285,18 +299,16 @@ static void update_row(struct joining *g, size_t i, double *temp)
 {
     struct store *s = g->s;
     const uint32_t t = g->task[i];
-    if (t < s->fresh && !g->from) {
-        update_places(g, t, temp);
-    } else if (t < s->fresh) {
+    if (t < s->fresh) {
         read_row(s, t, temp);
-        write_row(g, temp, SIZE_MAX, t);
-    } else {
-        const size_t p = t - s->fresh;
-        read_row(s, g->pair[p].keep, temp);
-        read_row(s, g->pair[p].drop, temp + s->width);
-        join_rows(s, g->share[p], s->slots, temp, temp + s->width);
-        write_row(g, temp, g->pair[p].keep, g->pair[p].keep);
+        write_row(g, temp, s->seen[t], SIZE_MAX, t);
+        return;
     }
+    const struct logged *e = &g->log[t - s->fresh];
+    read_known(g, e->keep, temp);
+    read_known(g, e->drop, temp + s->width);
+    join_rows(s, e->share, s->slots, temp, temp + s->width);
+    write_row(g, temp, g->log_before, e->keep, e->keep);
 }
 
 static void make_worker(void *ctx, size_t w)
@@ -333,17 +345,12 @@ static size_t list_updates(struct joining *g)
     for (size_t p = 0; p < g->n_pairs; p++)
         if (!holds_single(s, g->pair[p]))
             g->task[n++] = (uint32_t)(s->fresh + p);
+    if (!g->from)
+        return n; /* others catch up when they are looked at */
     for (size_t p = 0; p < g->n_pairs; p++) {
         s->joins[g->pair[p].keep] = 1;
         s->joins[g->pair[p].drop] = 1;
-        s->pair_at[g->pair[p].drop] = (uint32_t)p;
     }
-    size_t drops = 0;
-    for (size_t t = 0; t < s->slots; t++)
-        if (s->joins[t] && s->pair_at[t] != NO_PAIR) {
-            g->by_drop[drops++] = s->pair_at[t];
-            s->pair_at[t] = NO_PAIR;
-        }
     for (size_t t = 0; t < s->slots; t++)
         if (s->kind[t] == CLUSTER && !s->joins[t])
             g->task[n++] = (uint32_t)t;
@@ -387,6 +394,7 @@ static void settle(struct joining *g)
         s->w[e.keep] += s->w[e.drop];
         s->kind[e.keep] = CLUSTER;
         s->kind[e.drop] = DEAD;
+        s->seen[e.keep] = (uint32_t)s->log_n;
     }
 }
 
@@ -415,6 +423,8 @@ static void pack(struct store *s, size_t n_new, const uint32_t *from)
         s->used[i / LANES] += s->kind[i] == SINGLE;
         s->near.group[i] = (uint32_t)i;
     }
+    memset(s->seen, 0, n_new * sizeof(*s->seen));
+    s->log_n = 0;
     s->slots = n_new;
 }
 
@@ -469,11 +479,11 @@ static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair
     struct joining g = {.s = s, .pair = pair, .n_pairs = n_pairs, .from = from, .n_new = n_new};
     g.task = s->list;
     g.single = s->list + s->slots; /* a task has at most two, and is done with before updates */
-    for (size_t p = 0; p < n_pairs; p++)
-        s->share[p] = share_of(s, pair[p]);
-    g.share = s->share;
     g.group = s->group;
-    g.by_drop = s->by_drop;
+    g.log = s->log + s->log_n;
+    g.log_before = s->log_n;
+    for (size_t p = 0; p < n_pairs; p++)
+        s->log[s->log_n++] = (struct logged){pair[p].keep, pair[p].drop, share_of(s, pair[p])};
     for (size_t p = 0; p < n_pairs; p++)
         if (holds_single(s, pair[p])) {
             KYMO_TRY(kymo_page_rows_add(&s->rows, s->fresh + g.n_tasks, from ? n_new : s->slots,
@@ -509,6 +519,7 @@ static void look_block(void *ctx, size_t block)
     for (size_t i = lo; i < hi; i++) {
         if (s->kind[l->q[i]] == SINGLE)
             continue;
+        catch_up(s, l->q[i], s->log_n);
         l->best[i] = (struct kymo_near){INFINITY, KYMO_NEAR_NONE};
         for (size_t at = 0, p = 0; at < s->slots; at += KYMO_PAGE_DOUBLES, p++) {
             const size_t left = s->slots - at;
@@ -559,8 +570,8 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
     s->list = KYMO_NEW_RAW(a, uint32_t, 2 * s->slots + 2);
     s->found = KYMO_NEW_RAW(a, struct kymo_near, s->slots);
     s->group = KYMO_NEW_RAW(a, struct group, s->slots / 2 + 2);
-    s->by_drop = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
-    s->share = KYMO_NEW_RAW(a, double, s->slots / 2 + 1);
+    s->log = KYMO_NEW_RAW(a, struct logged, s->slots);
+    s->seen = KYMO_NEW(a, uint32_t, s->slots);
     s->cluster = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
     s->column_cells = s->slots * (s->slots / COLUMNS_SHARE + COLUMNS_MIN);
     s->column = KYMO_NEW_RAW(a, double, s->column_cells);
@@ -569,7 +580,7 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
         s->n_workers = WORKERS_MAX;
     s->temp = KYMO_NEW(a, double *, s->n_workers);
     s->query = KYMO_NEW(a, double *, s->n_workers);
-    if (!s->list || !s->found || !s->share || !s->by_drop || !s->group || !s->cluster ||
+    if (!s->list || !s->found || !s->log || !s->seen || !s->group || !s->cluster ||
         !s->column || !s->temp || !s->query)
         return no_memory(s->slots, err);
     for (size_t i = 0; i < s->n_workers; i++) {
@@ -592,12 +603,11 @@ static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struc
     s->row = KYMO_NEW_RAW(a, uint32_t, n);
     s->kind = KYMO_NEW_RAW(a, uint8_t, n);
     s->joins = KYMO_NEW(a, uint8_t, n);
-    s->pair_at = KYMO_NEW_RAW(a, uint32_t, n);
     s->mean = kymo_arena_alloc_raw(a, n, d * sizeof(double));
     s->panel = kymo_arena_alloc(a, s->width, d * sizeof(double));
     s->used = KYMO_NEW(a, uint32_t, s->width / LANES);
-    if ((!x->f64 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->pair_at ||
-        !s->mean || !s->panel || !s->used)
+    if ((!x->f64 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->mean ||
+        !s->panel || !s->used)
         return no_memory(n, err);
     KYMO_TRY(make_scratch(s, a, err));
     KYMO_TRY(kymo_near_init(&s->near, x, a, err));
@@ -610,7 +620,6 @@ static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struc
         s->w[i] = kymo_linkage_weight(j, i);
         s->row[i] = (uint32_t)i;
         s->kind[i] = SINGLE;
-        s->pair_at[i] = NO_PAIR;
         s->used[i / LANES]++;
         for (size_t c = 0; c < d; c++)
             s->panel[(i / LANES * d + c) * LANES + i % LANES] = s->X[i * d + c];
