@@ -66,7 +66,9 @@ static double expected_info(const struct table *t)
                 continue;
             const double fixed = log_factorial(a) + log_factorial(b) + log_factorial(n - a) +
                                  log_factorial(n - b) - log_factorial(n);
-            for (double c = fmax(1, a + b - n); c <= fmin(a, b); c++) {
+            const size_t least = (size_t)fmax(1, a + b - n), most = (size_t)fmin(a, b);
+            for (size_t rows = least; rows <= most; rows++) {
+                const double c = (double)rows;
                 const double chance = exp(fixed - log_factorial(c) - log_factorial(a - c) -
                                           log_factorial(b - c) - log_factorial(n - a - b + c));
                 sum += c / n * log(n * c / (a * b)) * chance;

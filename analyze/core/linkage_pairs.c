@@ -18,6 +18,7 @@
  *
  * Complete linkage works on squared distances, so that its heights are roots taken once.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -62,8 +63,12 @@ struct store {
     struct logged *log; /* [log_n] merges since slots were packed */
     size_t log_n;
     uint32_t *seen; /* [slots] merges of the log that a row knows of */
-    double *panel;  /* [slots / 8, d, 8] single rows; what else is there is of no use */
-    uint32_t *used; /* [slots / 8] single rows in a panel */
+    uint32_t
+        *single; /* [n_singles] slots of single rows when slots were packed last, ascending */
+    size_t n_singles;
+    uint32_t *place; /* [slots] of a single row in single[] and panel */
+    double *panel;   /* [n_singles / 8, d, 8]; what is single no more stays until packing */
+    uint32_t *used;  /* [n_singles / 8] single rows in a panel */
     struct kymo_page_rows rows; /* of slots; from `fresh` on those a join makes */
     size_t fresh;
     double *mean;              /* [slots,d] of clusters */
@@ -73,7 +78,7 @@ struct store {
     double *column;      /* scratch: columns of single rows, [singles, n_clusters] */
     size_t column_cells; /* room in it */
     size_t n_workers;
-    double **temp;           /* [n_workers] each [4, width] */
+    double **temp;           /* [n_workers] each [8, width]: four rows, and scratch for them */
     double **query;          /* [n_workers] each [d,4] */
     size_t width;            /* slots at first, padded */
     struct group *group;     /* [slots / 2 + 2] scratch */
@@ -151,9 +156,13 @@ static void rows_of_singles(const struct store *s, size_t n, const uint32_t *slo
         for (size_t j = 0; j < s->d; j++)
             query[j * KYMO_DISTROW_QUERIES + q] = x[j];
     }
-    kymo_dist_panels((s->slots + LANES - 1) / LANES, s->d, s->panel, s->used, query,
-                     !s->complete, to);
+    double *const raw[4] = {to[3] + s->width, to[3] + 2 * s->width, to[3] + 3 * s->width,
+                            to[3] + 4 * s->width};
+    kymo_dist_panels((s->n_singles + LANES - 1) / LANES, s->d, s->panel, s->used, query,
+                     !s->complete, raw);
     for (size_t q = 0; q < n; q++) {
+        for (size_t p = 0; p < s->n_singles; p++)
+            to[q][s->single[p]] = raw[q][p];
         for (size_t t = 0; t < s->slots; t++)
             to[q][t] = s->kind[t] == DEAD ? FAR : to[q][t];
         for (size_t c = 0; c < s->n_clusters; c++)
@@ -267,10 +276,11 @@ static void make_group(struct joining *g, size_t group, double *temp, double *qu
     for (size_t i = lo; i < hi; i++) {
         const struct kymo_slot_pair *e = &g->pair[g->task[i]];
         double share = g->log[g->task[i]].share;
+        assert(at < 4);
         double *into = to[at];
         if (s->kind[e->keep] == SINGLE && s->kind[e->drop] == SINGLE) {
-            join_rows(s, share, s->slots, into, to[at + 1]);
-            at++;
+            assert(at + 1 < 4);
+            join_rows(s, share, s->slots, into, to[++at]);
         } else {
             const int keeps = s->kind[e->keep] == SINGLE;
             const size_t other = keeps ? e->drop : e->keep;
@@ -361,7 +371,7 @@ static size_t list_updates(struct joining *g)
 static void leave_singles(struct store *s, size_t slot)
 {
     if (s->kind[slot] == SINGLE)
-        s->used[slot / LANES]--;
+        s->used[s->place[slot] / LANES]--;
 }
 
 /* The mean of a pair, before its weights are added up. */
@@ -398,8 +408,28 @@ static void settle(struct joining *g)
     }
 }
 
+/* Single rows close up in their panels. Before kinds move to their new slots. */
+static void pack_singles(struct store *s, size_t n_new, const uint32_t *from)
+{
+    memset(s->used, 0, ((s->n_singles + LANES - 1) / LANES) * sizeof(*s->used));
+    size_t n = 0;
+    for (size_t i = 0; i < n_new; i++) {
+        if (s->kind[from[i]] != SINGLE)
+            continue;
+        const size_t f = s->place[from[i]];
+        for (size_t j = 0; j < s->d && f != n; j++)
+            s->panel[(n / LANES * s->d + j) * LANES + n % LANES] =
+                s->panel[(f / LANES * s->d + j) * LANES + f % LANES];
+        s->place[i] = (uint32_t)n;
+        s->used[n / LANES]++;
+        s->single[n++] = (uint32_t)i;
+    }
+    s->n_singles = n;
+}
+
 static void pack(struct store *s, size_t n_new, const uint32_t *from)
 {
+    pack_singles(s, n_new, from);
     for (size_t i = 0; i < n_new; i++) {
         const size_t f = from[i];
         if (s->kind[f] == CLUSTER)
@@ -408,21 +438,14 @@ static void pack(struct store *s, size_t n_new, const uint32_t *from)
             continue;
         if (s->kind[f] == CLUSTER)
             kymo_page_rows_move(&s->rows, f, i);
-        else
-            for (size_t j = 0; j < s->d; j++)
-                s->panel[(i / LANES * s->d + j) * LANES + i % LANES] =
-                    s->panel[(f / LANES * s->d + j) * LANES + f % LANES];
         memcpy(s->mean + i * s->d, s->mean + f * s->d, s->d * sizeof(double));
         s->w[i] = s->w[f];
         s->row[i] = s->row[f];
         s->kind[i] = s->kind[f];
     }
     kymo_near_compact(&s->near, n_new, from);
-    memset(s->used, 0, ((s->slots + LANES - 1) / LANES) * sizeof(*s->used));
-    for (size_t i = 0; i < n_new; i++) {
-        s->used[i / LANES] += s->kind[i] == SINGLE;
+    for (size_t i = 0; i < n_new; i++)
         s->near.group[i] = (uint32_t)i;
-    }
     memset(s->seen, 0, n_new * sizeof(*s->seen));
     s->log_n = 0;
     s->slots = n_new;
@@ -584,7 +607,7 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
         !s->column || !s->temp || !s->query)
         return no_memory(s->slots, err);
     for (size_t i = 0; i < s->n_workers; i++) {
-        s->temp[i] = KYMO_NEW_RAW(a, double, 4 * s->width);
+        s->temp[i] = KYMO_NEW_RAW(a, double, 8 * s->width);
         s->query[i] = KYMO_NEW_RAW(a, double, 4 * s->d);
         if (!s->temp[i] || !s->query[i])
             return no_memory(s->slots, err);
@@ -597,7 +620,7 @@ static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struc
     struct kymo_arena *a = j->scratch;
     const struct kymo_dense *x = j->in->rows;
     const size_t n = j->n, d = x->d;
-    double *rows = x->f64 ? NULL : kymo_arena_alloc_raw(a, n, d * sizeof(double));
+    double *rows = x->f32 ? kymo_arena_alloc_raw(a, n, d * sizeof(double)) : NULL;
     s->width = (n + LANES - 1) / LANES * LANES;
     s->w = KYMO_NEW_RAW(a, double, n);
     s->row = KYMO_NEW_RAW(a, uint32_t, n);
@@ -606,21 +629,25 @@ static kymo_status store_init(struct store *s, struct kymo_linkage_job *j, struc
     s->mean = kymo_arena_alloc_raw(a, n, d * sizeof(double));
     s->panel = kymo_arena_alloc(a, s->width, d * sizeof(double));
     s->used = KYMO_NEW(a, uint32_t, s->width / LANES);
-    if ((!x->f64 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->mean ||
-        !s->panel || !s->used)
+    s->single = KYMO_NEW_RAW(a, uint32_t, n);
+    s->place = KYMO_NEW_RAW(a, uint32_t, n);
+    if ((x->f32 && !rows) || !s->w || !s->row || !s->kind || !s->joins || !s->mean ||
+        !s->panel || !s->used || !s->single || !s->place)
         return no_memory(n, err);
     KYMO_TRY(make_scratch(s, a, err));
     KYMO_TRY(kymo_near_init(&s->near, x, a, err));
     s->fresh = n;
+    s->n_singles = n;
     KYMO_TRY(kymo_page_rows_init(&s->rows, n + n / 2 + 1, n, a, err));
     for (size_t i = 0; rows && i < n; i++)
         kymo_dense_row(x, i, rows + i * d);
-    s->X = x->f64 ? x->f64 : rows;
+    s->X = x->f32 ? rows : x->f64;
     for (size_t i = 0; i < n; i++) {
         s->w[i] = kymo_linkage_weight(j, i);
         s->row[i] = (uint32_t)i;
         s->kind[i] = SINGLE;
         s->used[i / LANES]++;
+        s->single[i] = s->place[i] = (uint32_t)i;
         for (size_t c = 0; c < d; c++)
             s->panel[(i / LANES * d + c) * LANES + i % LANES] = s->X[i * d + c];
         memcpy(s->mean + i * d, s->X + i * d, d * sizeof(double));

@@ -129,7 +129,7 @@ static kymo_status forest_init(struct forest *f, struct kymo_linkage_job *j,
 {
     const size_t n = j->n, d = f->x->d;
     double *rows = NULL;
-    if (!f->x->f64)
+    if (f->x->f32)
         rows = kymo_arena_alloc_raw(j->scratch, n, d * sizeof(double));
     f->component = KYMO_NEW_RAW(j->scratch, uint32_t, n);
     f->size = KYMO_NEW_RAW(j->scratch, size_t, n);
@@ -137,14 +137,14 @@ static kymo_status forest_init(struct forest *f, struct kymo_linkage_job *j,
     f->best = KYMO_NEW_RAW(j->scratch, struct kymo_near, n);
     f->way = KYMO_NEW_RAW(j->scratch, struct edge, n);
     f->q = KYMO_NEW_RAW(j->scratch, uint32_t, n);
-    if ((!f->x->f64 && !rows) || !f->component || !f->size || !f->nn || !f->best || !f->way ||
+    if ((f->x->f32 && !rows) || !f->component || !f->size || !f->nn || !f->best || !f->way ||
         !f->q)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "a spanning tree of %zu rows passes the memory budget", n);
     KYMO_TRY(kymo_near_init(&f->near, f->x, j->scratch, err));
     for (size_t i = 0; rows && i < n; i++)
         kymo_dense_row(f->x, i, rows + i * d);
-    f->rows = f->x->f64 ? f->x->f64 : rows;
+    f->rows = f->x->f32 ? rows : f->x->f64;
     for (size_t i = 0; i < n; i++) {
         f->component[i] = (uint32_t)i;
         f->size[i] = 1;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analyze/core/linkage_own.h"
@@ -187,8 +186,6 @@ static kymo_status one_round(struct rounds *r, int *go_on, struct kymo_err *err)
             r->pair[i] =
                 (struct kymo_slot_pair){r->to[r->pair[i].keep], r->to[r->pair[i].drop]};
     }
-    if (getenv("DBG"))
-        __builtin_printf("live %zu nq %zu pairs %zu\n", r->live, n_q, n);
     *go_on = n_q <= n * SEARCHES_A_MERGE_MAX;
     return KYMO_OK;
 }

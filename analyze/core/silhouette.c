@@ -14,12 +14,12 @@
  * Where the table of rows by clusters would be large, rows are taken strip by strip instead and
  * each distance twice.
  */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "analyze/core/metrics.h"
 #include "format/base/arena.h"
-#include "format/base/size.h"
 #include "format/num/parallel.h"
 #include "format/num/simd/distsum.h"
 
@@ -73,6 +73,7 @@ static void lay_out(struct sums *s, size_t *next)
 static kymo_status sums_init(struct sums *s, struct kymo_arena *a, struct kymo_err *err)
 {
     const size_t n = s->x->n, d = s->x->d, k = s->l->k;
+    assert(k >= 1);
     size_t *rows = KYMO_NEW(a, size_t, k);
     if (rows)
         for (size_t i = 0; i < n; i++)

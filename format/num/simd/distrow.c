@@ -70,6 +70,7 @@ AVX512 static void panels_avx512(size_t n_panels, size_t d, const double *panel,
             continue;
 
         __m512d sum[QUERIES];
+#pragma GCC unroll 4
         for (size_t q = 0; q < QUERIES; q++)
             sum[q] = _mm512_setzero_pd();
         const double *y = panel + p * d * LANES;
@@ -84,6 +85,7 @@ AVX512 static void panels_avx512(size_t n_panels, size_t d, const double *panel,
                 sum[q] = _mm512_add_pd(sum[q], _mm512_mul_pd(t, t));
             }
         }
+#pragma GCC unroll 4
         for (size_t q = 0; q < QUERIES; q++)
             _mm512_storeu_pd(out[q] + p * LANES, root ? _mm512_sqrt_pd(sum[q]) : sum[q]);
     }

@@ -85,9 +85,56 @@ static int tile_plain(struct tile *t)
 }
 
 #if defined(__x86_64__)
+#define HALF 8u /* floats of a register */
+
+/* Four queries, eight slots and some columns at a time; sums wait in memory meanwhile. */
+__attribute__((target("avx2,fma"))) static int add_columns(struct tile *t, size_t part,
+                                                           size_t from, size_t to,
+                                                           float limit[QUERIES][TILE_SLOTS])
+{
+    const float *y = t->panel + part / 2 * t->d * LANES + part % 2 * HALF;
+    __m256 sum[QUERIES];
+#pragma GCC unroll 4
+    for (size_t q = 0; q < QUERIES; q++)
+        sum[q] = _mm256_loadu_ps(t->dist2[q] + part * HALF);
+    for (size_t j = from; j < to; j++) {
+        const __m256 v = _mm256_loadu_ps(y + j * LANES);
+#pragma GCC unroll 4
+        for (size_t q = 0; q < QUERIES; q++) {
+            const __m256 x = _mm256_sub_ps(_mm256_set1_ps(t->query[j * QUERIES + q]), v);
+            sum[q] = _mm256_fmadd_ps(x, x, sum[q]);
+        }
+    }
+    int left = 0;
+#pragma GCC unroll 4
+    for (size_t q = 0; q < QUERIES; q++) {
+        _mm256_storeu_ps(t->dist2[q] + part * HALF, sum[q]);
+        const __m256 most = _mm256_loadu_ps(limit[q] + part * HALF);
+        const int hit = _mm256_movemask_ps(_mm256_cmp_ps(sum[q], most, _CMP_LE_OQ));
+        t->hit[q] |= (uint32_t)hit << part * HALF;
+        left |= hit;
+    }
+    return left;
+}
+
 __attribute__((target("avx2,fma"))) static int tile_avx2(struct tile *t)
 {
-    return tile_body(t);
+    float limit[QUERIES][TILE_SLOTS];
+    for (size_t q = 0; q < QUERIES; q++)
+        for (size_t l = 0; l < TILE_SLOTS; l++) {
+            limit[q][l] = t->value[q] * t->scale[l] + t->slack[l] + t->base[q];
+            t->dist2[q][l] = 0;
+        }
+    for (size_t from = 0; from < t->d; from += CHUNK_COLUMNS) {
+        const size_t to = from + CHUNK_COLUMNS < t->d ? from + CHUNK_COLUMNS : t->d;
+        int left = 0;
+        memset(t->hit, 0, sizeof(t->hit));
+        for (size_t part = 0; part < TILE_SLOTS / HALF; part++)
+            left |= add_columns(t, part, from, to, limit);
+        if (!left)
+            return 0;
+    }
+    return 1;
 }
 
 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"))) static int
@@ -95,9 +142,11 @@ tile_avx512(struct tile *t)
 {
     const size_t d = t->d;
     __m512 sum[QUERIES][2], limit[QUERIES][2];
+#pragma GCC unroll 2
     for (size_t p = 0; p < 2; p++) {
         const __m512 scale = _mm512_loadu_ps(t->scale + p * LANES);
         const __m512 slack = _mm512_loadu_ps(t->slack + p * LANES);
+#pragma GCC unroll 4
         for (size_t q = 0; q < QUERIES; q++) {
             limit[q][p] = _mm512_fmadd_ps(_mm512_set1_ps(t->value[q]), scale,
                                           _mm512_add_ps(slack, _mm512_set1_ps(t->base[q])));
@@ -127,6 +176,7 @@ tile_avx512(struct tile *t)
         if (!left)
             return 0;
     }
+#pragma GCC unroll 4
     for (size_t q = 0; q < QUERIES; q++) {
         const uint32_t lo = _mm512_cmp_ps_mask(sum[q][0], limit[q][0], _CMP_LE_OQ);
         const uint32_t hi = _mm512_cmp_ps_mask(sum[q][1], limit[q][1], _CMP_LE_OQ);
