@@ -183,6 +183,8 @@ static void sum_up(struct density *f, struct kymo_kdnode v)
     const struct summary *l = &f->sum[kymo_kdnode_left(v).i];
     const struct summary *r = &f->sum[kymo_kdnode_right(v).i];
     struct summary *s = &f->sum[v.i];
+    if (s->is_one) /* perhaps by way of what lies outside the sides */
+        return;
     s->slot = l->slot != NO_SLOT ? l->slot : r->slot;
     if (l->slot == NO_SLOT || r->slot == NO_SLOT)
         s->is_one = l->is_one && r->is_one;
@@ -279,6 +281,7 @@ static void connect_sides(void *ctx, size_t index)
 {
     struct density *f = ctx;
     const struct kymo_kdnode v = f->inner[f->level_at + index];
+    f->sum[v.i].is_one = 0;
     if (!is_stopped(f))
         connect_nodes(f, kymo_kdnode_left(v), kymo_kdnode_right(v));
     sum_up(f, v);

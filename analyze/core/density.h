@@ -21,8 +21,8 @@ enum kymo_density_stage {
 };
 
 struct kymo_density_in {
-    const struct kymo_dense
-        *x;            /* 1 <= n < UINT32_MAX, borrowed; its weights count towards min_weight */
+    /* 1 <= n < UINT32_MAX, borrowed; its weights count towards min_weight */
+    const struct kymo_dense *x;
     double eps;        /* radius of a neighbourhood, >= 0, in the unit of the rows */
     double min_weight; /* rows, itself included, that make a row a core row; > 0 */
     unsigned n_threads;

@@ -31,11 +31,11 @@ struct kymo_hdbscan_in {
 struct kymo_hdbscan_out {
     uint32_t *label; /* [n] arena: 0..k-1 in order of first appearance, or KYMO_NOISE */
     double *member;  /* [n] arena: 0..1, how deep in its cluster a row lies; 0 for noise */
-    double *
-        outlier; /* [n] arena: 0..1, GLOSH: how thin the row's place is beside the densest part of
-                          what it belonged to last */
-    double *
-        stability; /* [k] arena: excess of mass of each cluster, in weight per unit of distance */
+    /* [n] arena: 0..1, GLOSH, how thin a row's place is beside the densest part of the cluster that it
+     * left last */
+    double *outlier;
+    /* [k] arena: excess of mass of each cluster, in weight per unit of distance */
+    double *stability;
     size_t k, n_noise;
     int stopped; /* *in->stop became nonzero: what was not yet connected is apart */
 };
