@@ -12,10 +12,16 @@ enum { COL_OPENED, COL_CLOSED, COL_OPEN, COL_COUNT = COL_OPEN + KYMO_OPEN_KINDS 
 static const char *const name[COL_COUNT] = {"fd.opened",    "fd.closed",  "open.files",
                                             "open.sockets", "open.pipes", "open.others"};
 
+/* What is open at a snapshot holds for ten seconds, and counts whatever short-lived processes there were:
+ * only a change by a factor of e^1.5 is one. */
+#define FLOOR_OPEN 1.5
+
 static void opens_column(size_t i, struct kymo_feature_column *out)
 {
     kymo_column_set(out, "", name[i], "", i < COL_OPEN ? "1/s" : "", KYMO_BEND_LOG1P,
                     i < COL_OPEN ? KYMO_FROM_CALLS | KYMO_FROM_COUNTS : KYMO_FROM_OPENS);
+    if (i >= COL_OPEN)
+        out->floor = FLOOR_OPEN;
 }
 
 static void opens_about(size_t i, char buf[KYMO_ABOUT_BYTES])
@@ -42,7 +48,7 @@ static void opens_finish(const uint8_t *acc, const struct kymo_finish *f, double
 
 const struct kymo_feature_group kymo_group_opens = {
     .name = "opens",
-    .factor = 0.4,
+    .factor = 0.1,
     .n_columns = COL_COUNT,
     .column = opens_column,
     .about = opens_about,

@@ -165,7 +165,7 @@ static void process_release(uint8_t *acc)
 
 const struct kymo_feature_group kymo_group_process = {
     .name = "process",
-    .factor = 0.7,
+    .factor = 0.5,
     .n_columns = COL_COUNT,
     .acc_bytes = sizeof(struct churn),
     .column = process_column,

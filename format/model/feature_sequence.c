@@ -160,7 +160,7 @@ static void grams_finish(const uint8_t *acc, const struct kymo_finish *f, double
 
 const struct kymo_feature_group kymo_group_grams = {
     .name = "grams",
-    .factor = 0.5,
+    .factor = 0.2, /* these repeat pairs and triples */
     .n_columns = BUCKETS,
     .column = grams_column,
     .about = grams_about,
