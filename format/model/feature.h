@@ -4,7 +4,8 @@
  * A capture is read once, in file order. Time is cut in panes of one step; a window is a whole
  * number of panes. Each (pane, entity) has an accumulator that the groups fill, one group a file
  * (feature_NAME.c). A seal (a chunk that promises no older row) closes every window that ends at or
- * before it, so memory is bounded by the windows in flight:
+ * before it, so memory is bounded by the windows in flight (calls that were only counted have their
+ * rows later, and what they may be of is held until then):
  *
  *     rows ──► pane 4 │ pane 5 │ pane 6          seal at the end of pane 5, window = 2 panes:
  *                 └──window──┘                   window 4..5 is finished and leaves, then pane 4 goes

@@ -214,3 +214,23 @@ column_sum() {
         [ ! -e g.kymo ]
     done
 }
+
+@test "a capture of counts gives what counts tell, and says how much they do not" {
+    counts=$BATS_TEST_DIRNAME/../fuzz/corpus/feature/counts
+    kymo-featurize "$counts" -w f.kymo 2>said
+    grep -q 'has no row for each call: [0-9]* features are 0 and say nothing' said
+    # calls, counts, processes and descriptors were there
+    kymo cat --jsonl -t capture f.kymo | grep -q '"from":15'
+    kymo-featurize -q "$counts" -w f.csv
+    [ "$(column_sum call.read f.csv)" = 2003 ]
+    [ "$(column_sum error.EAGAIN f.csv)" = 14 ]
+    [ "$(column_sum open.sockets f.csv)" = 4 ]
+    # a model of whole captures is told what it misses
+    $synth -w c.kymo --seconds 6
+    kymo-featurize -q c.kymo -w c.f.kymo
+    kymo-kmeans -q c.f.kymo -w m.json
+    run kymo-score -m m.json "$counts"
+    [[ $output == *"does not tell "*" of the model's "*" features"* ]]
+    run kymo-score -m m.json c.kymo
+    [[ $output != *"does not tell"* ]]
+}
