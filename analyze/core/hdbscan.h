@@ -47,7 +47,8 @@ struct kymo_hdbscan_out {
  *            a row's reach takes in neighbours of min_weight
  * Hierarchy  rows apart by h or less hang together at density 1/h. As the density rises a cluster loses
  *            rows, until it falls into two or more parts of min_cluster_weight each, which are clusters
- *            of their own, or into none. All that parts at one h parts at once, so ties do not matter.
+ *            of their own, or into none. All that parts at one h parts at once, so ties do not matter:
+ *            a row that alone connects two clusters at that h belongs to neither.
  * Choice     of clusters that contain one another, those with the greatest excess of mass: the sum over
  *            their rows of the density at which a row leaves, less that at which the cluster appears.
  *            Equal sums go to the larger cluster. All rows together are never a cluster.

@@ -12,6 +12,7 @@
 #include "analyze/core/hdbscan.h"
 #include "analyze/core/kdtree.h"
 #include "analyze/core/mutual.h"
+#include "format/base/json.h"
 #include "format/num/assign.h"
 #include "format/num/stats.h"
 #include "tests/unit/cloud_rows.h"
@@ -266,6 +267,52 @@ static void clusters_are_those_of_the_definition(void **state)
     assert_true(compared > 80 && clusters > 200);
 }
 
+static void check_fixture(const char *set)
+{
+    struct kymo_arena a;
+    kymo_arena_init(&a, SIZE_MAX);
+    char path[160];
+    struct kymo_dense x = {0};
+    snprintf(path, sizeof(path), "tests/golden/clustering/%s.csv", set);
+    x.f64 = rows_read_csv(&a, path, &x.n, &x.d);
+    json_t *want = NULL;
+    snprintf(path, sizeof(path), "tests/golden/clustering/hdbscan_%s.json", set);
+    assert_int_equal(kymo_json_read(&want, path, NULL), KYMO_OK);
+    const json_t *label = json_object_get(want, "labels");
+    const struct kymo_hdbscan_out got =
+        fit(&a, &x, json_number_value(json_object_get(want, "min_samples")),
+            json_number_value(json_object_get(want, "min_cluster")), 2);
+    assert_int_equal(json_array_size(label), x.n);
+    for (size_t i = 0; i < x.n; i++) {
+        const json_int_t l = json_integer_value(json_array_get(label, i));
+        assert_int_equal(got.label[i], l < 0 ? KYMO_NOISE : (uint32_t)l);
+    }
+    json_decref(want);
+    kymo_arena_release(&a);
+}
+
+static void clusters_are_those_of_another_library(void **state)
+{
+    (void)state;
+    check_fixture("iris");
+    check_fixture("wine_z");
+    check_fixture("breast_cancer_z");
+}
+
+static void a_row_that_bridges_two_clusters_as_they_part_is_in_neither(void **state)
+{
+    (void)state;
+    const double x[] = {0, 0.1, 0.2, 1.2, 2.2, 2.3, 2.4};
+    struct kymo_arena a;
+    kymo_arena_init(&a, SIZE_MAX);
+    const struct kymo_dense rows = {.n = 7, .d = 1, .f64 = x};
+    const struct kymo_hdbscan_out got = fit(&a, &rows, 3, 3, 1);
+    assert_int_equal(got.k, 2);
+    assert_int_equal(got.n_noise, 1);
+    assert_int_equal(got.label[3], KYMO_NOISE);
+    kymo_arena_release(&a);
+}
+
 static void the_tree_is_as_short_as_prims(void **state)
 {
     (void)state;
@@ -437,6 +484,8 @@ static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clusters_are_those_of_the_definition),
+        cmocka_unit_test(clusters_are_those_of_another_library),
+        cmocka_unit_test(a_row_that_bridges_two_clusters_as_they_part_is_in_neither),
         cmocka_unit_test(the_tree_is_as_short_as_prims),
         cmocka_unit_test(every_number_of_threads_gives_the_same_bytes),
         cmocka_unit_test(clouds_of_different_density_are_found),
