@@ -125,7 +125,7 @@ static kymo_status join_beforehand(struct run *r, size_t groups, struct kymo_err
                                      .tick_ctx = r};
     KYMO_TRY(kymo_birch(&in, &f->arena, &r->few, err));
     if (r->few.n_done < f->X.n)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+        return KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE,
                          "stopped while rows were joined: nothing is left to keep");
     r->rows = (struct kymo_dense){
         .n = r->few.m, .d = f->X.d, .f64 = r->few.centroid, .weight = r->few.weight};
@@ -195,7 +195,7 @@ static kymo_status grow_tree(struct run *r, struct kymo_err *err)
     KYMO_TRY(kymo_linkage(&in, &f->arena, &r->tree, err));
     kymo_progress_end();
     if (r->tree.stopped)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+        return KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE,
                          "stopped after %zu of %zu merges: an unfinished tree has no cut",
                          r->tree.n_merges, r->rows.n - 1);
     return KYMO_OK;

@@ -140,7 +140,7 @@ static kymo_status try_family(struct run *r, size_t which, struct kymo_err *err)
                 kymo_try_stability(&c, &f->X, (size_t)r->o->pairs, f->o->seed, &t[i], err));
     }
     if (*fit.stop)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+        return KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE,
                          "stopped while models were tried: nothing is chosen");
     r->search.tried = t;
     return kymo_search_silhouettes(&r->search, r->n_ks, label, err);
