@@ -166,7 +166,7 @@ static kymo_status round_init(struct round *r, const struct kymo_dense *X, size_
     r->n_rows = n_rows;
     r->n_blocks = (n_rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     r->part = KYMO_NEW(a, struct part, r->n_blocks);
-    if (!pivot || !r->part)
+    if (!pivot || !r->part || X->n > UINT32_MAX)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "mini-batches pass the memory budget");
     kymo_rows32_init(&r->rows, X, pivot);
     KYMO_TRY(kymo_assigner_init(&r->a, &r->rows, k, kymo_simd_level(), a, err));
@@ -203,7 +203,7 @@ static kymo_status sample(struct mini *m, size_t n_rows, struct kymo_arena *a,
         const size_t i = lo + (size_t)kymo_rng_below(&m->rng, hi > lo ? hi - lo : 1);
         if (f32)
             memcpy(f32 + s * d, X->f32 + i * d, d * sizeof(*f32));
-        else
+        else if (f64)
             memcpy(f64 + s * d, X->f64 + i * d, d * sizeof(*f64));
         if (weight)
             weight[s] = X->weight[i];

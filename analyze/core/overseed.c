@@ -106,7 +106,8 @@ static kymo_status overseed_init(struct overseed *s, const struct kymo_seeding *
     s->near = KYMO_NEW_RAW(a, float, n);
     s->who = KYMO_NEW_RAW(a, uint32_t, n);
     s->sum = KYMO_NEW_RAW(a, double, s->n_blocks);
-    if (!pivot || !s->scratch || !s->cand || !s->C || !s->near || !s->who || !s->sum)
+    if (!pivot || !s->scratch || !s->cand || !s->C || !s->near || !s->who || !s->sum ||
+        n > UINT32_MAX)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "seeding of %zu rows passes the memory budget", n);
     kymo_rows32_init(&s->rows, in->X, pivot);

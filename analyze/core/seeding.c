@@ -143,7 +143,7 @@ static kymo_status seeder_init(struct seeder *s, const struct kymo_seeding *in,
     s->cand = KYMO_NEW_RAW(a, float, d * s->pad);
     s->tile = KYMO_NEW_RAW(a, float, d *KYMO_TILE_ROWS * s->n_blocks);
     s->sum = KYMO_NEW_RAW(a, double, s->n_blocks * s->pad);
-    if (!pivot || !s->near || !s->dist2 || !s->cand || !s->tile || !s->sum)
+    if (!pivot || !s->near || !s->dist2 || !s->cand || !s->tile || !s->sum || n > UINT32_MAX)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "seeding of %zu rows passes the memory budget", n);
     kymo_rows32_init(&s->rows, in->X, pivot);

@@ -127,6 +127,7 @@ INLINE void sqdist_all_body(size_t k, size_t d, const double *x, const double *p
     }
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): TARGET is an attribute */
 #define VARIANT(level, TARGET)                                                                 \
     TARGET static void add_f32_##level(size_t d, double w, const float *x, double *sum)        \
     {                                                                                          \
@@ -166,6 +167,7 @@ INLINE void sqdist_all_body(size_t k, size_t d, const double *x, const double *p
     static const struct kymo_rowops ops_##level = {                                            \
         add_f32_##level,    add_f64_##level,    sqdist_f32_##level, sqdist_f64_##level,        \
         sqdist_all_##level, narrow_f32_##level, narrow_f64_##level, dot_##level};
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 VARIANT(plain, )
 #if defined(__x86_64__)
