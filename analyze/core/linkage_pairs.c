@@ -445,7 +445,7 @@ static void pack(struct store *s, size_t n_new, const uint32_t *from)
     }
     kymo_near_compact(&s->near, n_new, from);
     for (size_t i = 0; i < n_new; i++)
-        s->near.group[i] = (uint32_t)i;
+        kymo_near_regroup(&s->near, i, (uint32_t)i);
     memset(s->seen, 0, n_new * sizeof(*s->seen));
     s->log_n = 0;
     s->slots = n_new;

@@ -6,7 +6,6 @@
  * largest component never looks: the others find their edges without it.
  */
 #include <math.h>
-#include <string.h>
 
 #include "analyze/core/linkage_own.h"
 #include "format/num/assign.h"
@@ -161,7 +160,8 @@ kymo_status kymo_linkage_single(struct kymo_linkage_job *j, struct kymo_err *err
     for (size_t merges = 0; merges + 1 < j->n && !kymo_linkage_stopped(j);) {
         find_ways(&f, j->in->n_threads);
         merges += join_along(j, &f);
-        memcpy(f.near.group, f.component, j->n * sizeof(uint32_t));
+        for (size_t i = 0; i < j->n; i++)
+            kymo_near_regroup(&f.near, i, f.component[i]);
     }
     return KYMO_OK;
 }

@@ -68,7 +68,7 @@ static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair
         if (from[i] != i)
             memcpy(m->C + i * m->d, m->C + from[i] * m->d, m->d * sizeof(double));
         m->w[i] = m->w[from[i]];
-        m->near.group[i] = (uint32_t)i;
+        kymo_near_regroup(&m->near, i, (uint32_t)i);
     }
     m->n = n_new;
     return KYMO_OK;

@@ -9,6 +9,7 @@
 #endif
 
 #include "format/num/parallel.h"
+#include "format/num/simd/distrow.h"
 #include "format/num/simd/simd.h"
 
 #define LANES KYMO_NEAR_LANES
@@ -24,6 +25,12 @@
 #define UNIT_ROUND 0x1p-24
 #define SLACK_MIN 1e-30f
 #define LIMIT_MAX 1e30f
+
+/* Rows to a sample of the neighbourhoods, and samples at most. */
+#define SAMPLE_ROWS 256u
+#define SAMPLES_MAX 128u
+/* So few queries are searched for as they come. */
+#define SORTED_QUERIES_MIN 32u
 
 /* Two panels against four queries. */
 struct tile {
@@ -226,6 +233,64 @@ static void measure_box(struct kymo_near_set *s, const struct kymo_dense *x)
     s->unit = far > 0 && isfinite(far) ? ldexp(1, exponent > 1000 ? -1000 : -exponent) : 1;
 }
 
+/* The nearest of some sampled rows for each row: near[n]. room: [2 d + samples d, ...] doubles. */
+static void find_samples(const struct kymo_dense *x, size_t samples, double *room,
+                         uint32_t *near)
+{
+    const size_t panels = (samples + KYMO_DISTROW_LANES - 1) / KYMO_DISTROW_LANES;
+    double *panel = room, *query = panel + panels * x->d * KYMO_DISTROW_LANES;
+    double dist[KYMO_DISTROW_QUERIES][SAMPLES_MAX];
+    double *const out[] = {dist[0], dist[1], dist[2], dist[3]};
+    uint32_t used[SAMPLES_MAX / KYMO_DISTROW_LANES];
+    for (size_t p = 0; p < panels; p++)
+        used[p] = 1;
+    for (size_t i = 0; i < panels * KYMO_DISTROW_LANES; i++)
+        for (size_t j = 0; j < x->d; j++)
+            panel[(i / KYMO_DISTROW_LANES * x->d + j) * KYMO_DISTROW_LANES +
+                  i % KYMO_DISTROW_LANES] =
+                kymo_dense_at(x, (i < samples ? i : 0) * (x->n / samples), j);
+    for (size_t i = 0; i < x->n; i += KYMO_DISTROW_QUERIES) {
+        const size_t n = x->n - i < KYMO_DISTROW_QUERIES ? x->n - i : KYMO_DISTROW_QUERIES;
+        for (size_t q = 0; q < KYMO_DISTROW_QUERIES; q++)
+            for (size_t j = 0; j < x->d; j++)
+                query[j * KYMO_DISTROW_QUERIES + q] = kymo_dense_at(x, i + (q < n ? q : 0), j);
+        kymo_dist_panels(panels, x->d, panel, used, query, 0, out);
+        for (size_t q = 0; q < n; q++) {
+            size_t where;
+            (void)kymo_row_min(samples, dist[q], &where);
+            near[i + q] = (uint32_t)where;
+        }
+    }
+}
+
+/* Places for the slots: rows by their nearest sample, then by number. */
+static kymo_status choose_places(struct kymo_near_set *s, const struct kymo_dense *x,
+                                 struct kymo_err *err)
+{
+    size_t samples = x->n / SAMPLE_ROWS + 1;
+    if (samples > SAMPLES_MAX)
+        samples = SAMPLES_MAX;
+    struct kymo_arena a;
+    kymo_arena_init(&a, SIZE_MAX);
+    double *room =
+        kymo_arena_alloc_raw(&a, samples + 2 * KYMO_DISTROW_LANES, x->d * sizeof(double));
+    if (!room)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
+                         "no memory for %zu rows of %zu columns", samples, x->d);
+    find_samples(x, samples, room, s->turn);
+    kymo_arena_release(&a);
+    size_t first[SAMPLES_MAX + 1] = {0};
+    for (size_t i = 0; i < x->n; i++)
+        first[s->turn[i] + 1]++;
+    for (size_t k = 0; k < samples; k++)
+        first[k + 1] += first[k];
+    for (size_t i = 0; i < s->cap; i++) {
+        s->place[i] = (uint32_t)(i < x->n ? first[s->turn[i]]++ : i);
+        s->slot[s->place[i]] = (uint32_t)i;
+    }
+    return KYMO_OK;
+}
+
 kymo_status kymo_near_init(struct kymo_near_set *s, const struct kymo_dense *x,
                            struct kymo_arena *arena, struct kymo_err *err)
 {
@@ -238,10 +303,16 @@ kymo_status kymo_near_init(struct kymo_near_set *s, const struct kymo_dense *x,
     made.scale = KYMO_NEW(arena, float, made.cap);
     made.slack = KYMO_NEW(arena, float, made.cap);
     made.group = KYMO_NEW(arena, uint32_t, made.cap);
-    if (!made.centre || !made.x || !made.query || !made.scale || !made.slack || !made.group)
+    made.slot = KYMO_NEW_RAW(arena, uint32_t, made.cap);
+    made.place = KYMO_NEW_RAW(arena, uint32_t, made.cap);
+    made.turn = KYMO_NEW_RAW(arena, uint32_t, made.cap);
+    made.mark = KYMO_NEW(arena, uint32_t, made.cap);
+    if (!made.slot || !made.place || !made.turn || !made.mark || !made.centre || !made.x ||
+        !made.query || !made.scale || !made.slack || !made.group)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "the search over %zu rows by %zu columns passes the memory budget",
                          x->n, x->d);
+    KYMO_TRY(choose_places(&made, x, err));
     measure_box(&made, x);
     for (size_t i = 0; i < made.cap; i++)
         made.slack[i] = -INFINITY;
@@ -249,15 +320,16 @@ kymo_status kymo_near_init(struct kymo_near_set *s, const struct kymo_dense *x,
     return KYMO_OK;
 }
 
-static float *slot_at(const struct kymo_near_set *s, size_t slot)
+static float *row_at(const struct kymo_near_set *s, size_t place)
 {
-    return s->x + slot / LANES * s->d * LANES + slot % LANES;
+    return s->x + place / LANES * s->d * LANES + place % LANES;
 }
 
 void kymo_near_put(struct kymo_near_set *s, size_t slot, const double *x, double scale,
                    uint32_t group)
 {
-    float *to = slot_at(s, slot);
+    const size_t place = s->place[slot];
+    float *to = row_at(s, place);
     double norm2 = 0;
     for (size_t j = 0; j < s->d; j++) {
         const double v = (x[j] - s->centre[j]) * s->unit;
@@ -265,30 +337,48 @@ void kymo_near_put(struct kymo_near_set *s, size_t slot, const double *x, double
         norm2 += v * v;
     }
     const double h = 2 * (1 + 1 / LIMIT_E) * UNIT_ROUND * UNIT_ROUND;
-    s->scale[slot] = (float)scale;
-    s->slack[slot] = (float)(2 * h * norm2 * gain_of(s->d)) + SLACK_MIN;
-    s->group[slot] = group;
+    s->scale[place] = (float)scale;
+    s->slack[place] = (float)(2 * h * norm2 * gain_of(s->d)) + SLACK_MIN;
+    s->group[place] = group;
     s->n = slot < s->n ? s->n : slot + 1;
 }
 
 void kymo_near_drop(struct kymo_near_set *s, size_t slot)
 {
-    s->slack[slot] = -INFINITY;
+    s->slack[s->place[slot]] = -INFINITY;
+}
+
+void kymo_near_regroup(struct kymo_near_set *s, size_t slot, uint32_t group)
+{
+    s->group[s->place[slot]] = group;
 }
 
 void kymo_near_compact(struct kymo_near_set *s, size_t n, const uint32_t *from)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float *x = slot_at(s, from[i]);
-        float *to = slot_at(s, i);
-        for (size_t j = 0; j < s->d; j++)
-            to[j * LANES] = x[j * LANES];
-        s->scale[i] = s->scale[from[i]];
-        s->slack[i] = s->slack[from[i]];
-        s->group[i] = s->group[from[i]];
+    for (size_t i = 0; i < n; i++)
+        s->mark[from[i]] = (uint32_t)i + 1;
+    size_t to = 0;
+    for (size_t p = 0; p < s->cap && to < n; p++) {
+        const uint32_t old = s->slot[p], slot = s->mark[old];
+        if (!slot)
+            continue;
+        s->mark[old] = 0;
+        const float *x = row_at(s, p);
+        float *y = row_at(s, to);
+        for (size_t j = 0; j < s->d && p != to; j++)
+            y[j * LANES] = x[j * LANES];
+        s->scale[to] = s->scale[p];
+        s->slack[to] = s->slack[p];
+        s->group[to] = s->group[p];
+        s->slot[to] = slot - 1;
+        s->place[slot - 1] = (uint32_t)to++;
     }
-    for (size_t i = n; i < s->n; i++)
-        s->slack[i] = -INFINITY;
+    for (size_t p = n; p < s->n_panels * LANES; p++)
+        s->slack[p] = -INFINITY;
+    for (size_t i = n; i < s->cap; i++) {
+        s->slot[i] = (uint32_t)i;
+        s->place[i] = (uint32_t)i;
+    }
     s->n = n;
     s->n_panels = 2 * ((n + TILE_SLOTS - 1) / TILE_SLOTS);
 }
@@ -299,6 +389,7 @@ struct search {
     const struct kymo_near_set *s;
     size_t n_q;
     const uint32_t *q;
+    const uint32_t *turn; /* [n_q] queries in the order of their places */
     struct kymo_near *best;
     kymo_near_fn value;
     const void *ctx;
@@ -307,52 +398,69 @@ struct search {
     size_t strip_panels;
 };
 
-static void load_limit(const struct search *c, struct tile *t, size_t lane, size_t at)
+/* turn: which in c->turn; past the last there is no query, and nothing is near enough. */
+static void load_limit(const struct search *c, struct tile *t, size_t lane, size_t turn)
 {
-    if (at >= c->n_q) { /* no query here: nothing is near enough */
+    if (turn >= c->n_q) {
         t->value[lane] = 0;
         t->base[lane] = -1;
         return;
     }
-    const uint32_t q = c->q[at];
+    const uint32_t at = c->turn[turn], place = c->s->place[c->q[at]];
     const double v = fmin(c->best[at].value * c->gain, LIMIT_MAX);
     t->value[lane] = (float)v;
-    t->base[lane] = t->value[lane] * c->s->scale[q] + c->s->slack[q];
+    t->base[lane] = t->value[lane] * c->s->scale[place] + c->s->slack[place];
+}
+
+/* Of the hits those of another group. */
+static uint32_t outside_group(const struct kymo_near_set *s, uint32_t hit, size_t first,
+                              uint32_t group)
+{
+    for (uint32_t rest = hit; rest; rest &= rest - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(rest);
+        if (s->group[first + l] == group)
+            hit &= ~(1u << l);
+    }
+    return hit;
+}
+
+/* The likeliest of the hits. */
+static unsigned likeliest(const struct kymo_near_set *s, const float *dist2, uint32_t hit,
+                          size_t first, float scale)
+{
+    unsigned next = (unsigned)__builtin_ctz(hit);
+    float least = INFINITY;
+    for (uint32_t rest = hit; rest; rest &= rest - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(rest);
+        const float v = dist2[l] / (s->scale[first + l] + scale);
+        if (v < least) {
+            least = v;
+            next = l;
+        }
+    }
+    return next;
 }
 
 /* Look at the hits of one query, the likeliest first: each look narrows what is left. */
-static void look(const struct search *c, struct tile *t, size_t lane, size_t at, size_t first)
+static void look(const struct search *c, struct tile *t, size_t lane, size_t turn, size_t first)
 {
     const struct kymo_near_set *s = c->s;
-    const uint32_t q = c->q[at];
+    const uint32_t at = c->turn[turn], q = c->q[at], place = s->place[q];
     struct kymo_near *best = &c->best[at];
-    uint32_t hit = t->hit[lane];
-    for (uint32_t rest = hit; rest; rest &= rest - 1) {
-        const unsigned l = (unsigned)__builtin_ctz(rest);
-        if (s->group[first + l] == s->group[q])
-            hit &= ~(1u << l);
-    }
+    const float *dist2 = t->dist2[lane];
+    uint32_t hit = outside_group(s, t->hit[lane], first, s->group[place]);
     while (hit) {
-        unsigned next = 0;
-        float least = INFINITY;
-        for (uint32_t rest = hit; rest; rest &= rest - 1) {
-            const unsigned l = (unsigned)__builtin_ctz(rest);
-            const float v = t->dist2[lane][l] / (s->scale[first + l] + s->scale[q]);
-            if (v < least || least == INFINITY) {
-                least = v;
-                next = l;
-            }
-        }
+        const unsigned next = likeliest(s, dist2, hit, first, s->scale[place]);
         hit &= ~(1u << next);
-        const uint32_t slot = (uint32_t)(first + next);
+        const uint32_t slot = s->slot[first + next];
         const double v = c->value(c->ctx, q, slot);
         if (v > best->value || (v == best->value && slot > best->slot))
             continue;
         *best = (struct kymo_near){v, slot};
-        load_limit(c, t, lane, at);
+        load_limit(c, t, lane, turn);
         for (uint32_t rest = hit; rest; rest &= rest - 1) {
             const unsigned l = (unsigned)__builtin_ctz(rest);
-            if (t->dist2[lane][l] > t->value[lane] * t->scale[l] + t->slack[l] + t->base[lane])
+            if (dist2[l] > t->value[lane] * t->scale[l] + t->slack[l] + t->base[lane])
                 hit &= ~(1u << l);
         }
     }
@@ -388,11 +496,16 @@ static void search_block(void *ctx, size_t block)
     for (size_t g = lo; g < hi; g++) {
         float *to = s->query + g * s->d * QUERIES;
         for (size_t l = 0; l < QUERIES; l++) {
-            const size_t at = g * QUERIES + l;
-            const float *x = slot_at(s, c->q[at < c->n_q ? at : c->n_q - 1]);
+            const size_t turn = g * QUERIES + l < c->n_q ? g * QUERIES + l : c->n_q - 1;
+            const float *x = row_at(s, s->place[c->q[c->turn[turn]]]);
             for (size_t j = 0; j < s->d; j++)
                 to[j * QUERIES + l] = x[j * LANES];
         }
+    }
+    /* Around themselves first: a near one found early is a low limit for all that follows. */
+    for (size_t g = lo; g < hi; g++) {
+        const size_t own = s->place[c->q[c->turn[g * QUERIES]]] / LANES / 2 * 2;
+        search_strip(c, g, own, own + 2);
     }
     for (size_t p = 0; p < s->n_panels; p += c->strip_panels) {
         const size_t end =
@@ -402,11 +515,31 @@ static void search_block(void *ctx, size_t block)
     }
 }
 
+/* Queries in the order of their places, so that four at once are neighbours. */
+static void order_queries(struct kymo_near_set *s, size_t n_q, const uint32_t *q)
+{
+    if (n_q < SORTED_QUERIES_MIN) {
+        for (size_t i = 0; i < n_q; i++)
+            s->turn[i] = (uint32_t)i;
+        return;
+    }
+    for (size_t i = 0; i < n_q; i++)
+        s->mark[s->place[q[i]]] = (uint32_t)i + 1;
+    size_t n = 0;
+    for (size_t p = 0; p < s->cap && n < n_q; p++)
+        if (s->mark[p]) {
+            s->turn[n++] = s->mark[p] - 1;
+            s->mark[p] = 0;
+        }
+}
+
 void kymo_near_search(struct kymo_near_set *s, size_t n_q, const uint32_t *q,
                       struct kymo_near *best, kymo_near_fn value, const void *ctx,
                       unsigned n_threads)
 {
     struct search c = {.s = s, .n_q = n_q, .q = q, .best = best, .value = value, .ctx = ctx};
+    order_queries(s, n_q, q);
+    c.turn = s->turn;
     c.tile = choose_tile();
     c.gain = s->unit * s->unit * gain_of(s->d);
     c.strip_panels = 2 + STRIP_BYTES / (LANES * sizeof(float) * s->d) / 2 * 2;

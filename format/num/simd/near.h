@@ -11,6 +11,9 @@
  *
  * and the right side falls apart into a term of the query and a term of the target. So what the
  * search returns depends on the caller's function alone: it is the same on every SIMD level.
+ *
+ * Inside, rows do not lie in the order of the slots but by neighbourhood, those nearest to the same one
+ * of some sampled rows together, so that most tiles are given up after a few columns.
  */
 #ifndef KYMO_NUM_NEAR_H
 #define KYMO_NUM_NEAR_H
@@ -34,10 +37,13 @@ struct kymo_near_set {
     size_t cap;            /* slots there is room for */
     double *centre;        /* [d] subtracted from every row */
     double unit;           /* what differences are multiplied with, a power of two */
-    float *x;              /* [n_panels, d, 16] */
+    float *x;              /* [n_panels, d, 16] by place, as all that follows */
     float *scale;          /* [n_panels * 16] s of the value below */
-    float *slack;          /* [n_panels * 16] -INFINITY: an empty slot */
+    float *slack;          /* [n_panels * 16] -INFINITY: an empty place */
     uint32_t *group;       /* [n_panels * 16] */
+    uint32_t *slot;        /* [cap] of a place */
+    uint32_t *place;       /* [cap] of a slot */
+    uint32_t *turn, *mark; /* [cap] scratch; mark is 0 between uses */
     float *query;          /* scratch [cap / 4, d, 4] */
 };
 
@@ -59,6 +65,8 @@ KYMO_MUST_USE kymo_status kymo_near_init(struct kymo_near_set *s, const struct k
 void kymo_near_put(struct kymo_near_set *s, size_t slot, const double *x, double scale,
                    uint32_t group);
 void kymo_near_drop(struct kymo_near_set *s, size_t slot);
+/* Another group for the row of a slot. */
+void kymo_near_regroup(struct kymo_near_set *s, size_t slot, uint32_t group);
 /* From now on the slots are 0..n-1; slot i holds what was in from[i], ascending; groups are kept. */
 void kymo_near_compact(struct kymo_near_set *s, size_t n, const uint32_t *from);
 
