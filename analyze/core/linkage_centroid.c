@@ -56,7 +56,10 @@ static void distances(const struct means *m, size_t n, const size_t *of,
     for (size_t q = 0; q < QUERIES; q++)
         for (size_t j = 0; j < m->d; j++)
             desk->query[j * QUERIES + q] = m->C[of[q < n ? q : 0] * m->d + j];
-    kymo_dist_panels(m->n_panels, m->d, m->panel, m->used, desk->query, 0, desk->out);
+    if (n == 1)
+        kymo_dist_panels_one(m->n_panels, m->d, m->panel, desk->query, 0, desk->out[0]);
+    else
+        kymo_dist_panels(m->n_panels, m->d, m->panel, m->used, desk->query, 0, desk->out);
     for (size_t q = 0; q < n; q++) {
         for (size_t i = 0; i < m->n; i++)
             if (m->birth[i] == DEAD)

@@ -11,6 +11,7 @@
 
 #define LANES KYMO_DISTROW_LANES
 #define QUERIES KYMO_DISTROW_QUERIES
+#define PANELS 4u
 
 double kymo_dist2_pair(size_t d, const double *a, const double *b)
 {
@@ -42,6 +43,30 @@ panels_body(size_t n_panels, size_t d, const double *panel, const uint32_t *used
         for (size_t q = 0; q < QUERIES; q++)
             for (size_t l = 0; l < LANES; l++)
                 out[q][p * LANES + l] = root ? sqrt(sum[q][l]) : sum[q][l];
+    }
+}
+
+/* One query: four panels at a time, whether used or not, so that sums do not wait for each other. */
+static inline __attribute__((always_inline)) void one_body(size_t n_panels, size_t d,
+                                                           const double *panel,
+                                                           const double *query, int root,
+                                                           double *out)
+{
+    for (size_t p = 0; p < n_panels; p += PANELS) {
+        double sum[PANELS][LANES];
+        memset(sum, 0, sizeof(sum));
+        const size_t n = n_panels - p < PANELS ? n_panels - p : PANELS;
+        for (size_t j = 0; j < d; j++)
+            for (size_t k = 0; k < n; k++) {
+                const double *y = panel + ((p + k) * d + j) * LANES;
+                for (size_t l = 0; l < LANES; l++) {
+                    const double v = query[j * QUERIES] - y[l];
+                    sum[k][l] += v * v;
+                }
+            }
+        for (size_t k = 0; k < n; k++)
+            for (size_t l = 0; l < LANES; l++)
+                out[(p + k) * LANES + l] = root ? sqrt(sum[k][l]) : sum[k][l];
     }
 }
 
@@ -91,6 +116,31 @@ AVX512 static void panels_avx512(size_t n_panels, size_t d, const double *panel,
     }
 }
 
+AVX512 static void one_avx512(size_t n_panels, size_t d, const double *panel,
+                              const double *query, int root, double *out)
+{
+    const size_t whole = n_panels / PANELS * PANELS;
+    for (size_t p = 0; p < whole; p += PANELS) {
+        const double *y = panel + p * d * LANES;
+        __m512d sum[PANELS];
+#pragma GCC unroll 4
+        for (size_t k = 0; k < PANELS; k++)
+            sum[k] = _mm512_setzero_pd();
+        for (size_t j = 0; j < d; j++) {
+            const __m512d x = _mm512_set1_pd(query[j * QUERIES]);
+#pragma GCC unroll 4
+            for (size_t k = 0; k < PANELS; k++) {
+                const __m512d t = _mm512_sub_pd(x, _mm512_loadu_pd(y + (k * d + j) * LANES));
+                sum[k] = _mm512_add_pd(sum[k], _mm512_mul_pd(t, t));
+            }
+        }
+#pragma GCC unroll 4
+        for (size_t k = 0; k < PANELS; k++)
+            _mm512_storeu_pd(out + (p + k) * LANES, root ? _mm512_sqrt_pd(sum[k]) : sum[k]);
+    }
+    one_body(n_panels - whole, d, panel + whole * d * LANES, query, root, out + whole * LANES);
+}
+
 AVX512 static double min_avx512(size_t n, const double *x, size_t *where)
 {
     const size_t whole = n / LANES * LANES;
@@ -132,6 +182,18 @@ void kymo_dist_panels(size_t n_panels, size_t d, const double *panel, const uint
     }
 #endif
     panels_plain(n_panels, d, panel, used, query, root, out);
+}
+
+void kymo_dist_panels_one(size_t n_panels, size_t d, const double *panel, const double *query,
+                          int root, double *out)
+{
+#if defined(__x86_64__)
+    if (kymo_simd_level() == KYMO_SIMD_AVX512) {
+        one_avx512(n_panels, d, panel, query, root, out);
+        return;
+    }
+#endif
+    one_body(n_panels, d, panel, query, root, out);
 }
 
 double kymo_row_min(size_t n, const double *x, size_t *where)

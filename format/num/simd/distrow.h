@@ -24,6 +24,10 @@
 void kymo_dist_panels(size_t n_panels, size_t d, const double *panel, const uint32_t *used,
                       const double *query, int root, double *const out[4]);
 
+/* The same of the first query alone, to all panels: out [n_panels * 8]. */
+void kymo_dist_panels_one(size_t n_panels, size_t d, const double *panel, const double *query,
+                          int root, double *out);
+
 /* Squared distance of two rows of d. */
 double kymo_dist2_pair(size_t d, const double *a, const double *b);
 
