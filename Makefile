@@ -6,6 +6,7 @@
 # make check-vm           the recorder's tests on Debian's own kernels (6.1, 6.1 PREEMPT_RT, 6.12) under qemu
 # make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
 # make bench-record       what recording costs beside ftrace and a floor, as RESULT lines; ARGS="--reps 1 --scale 10"
+# make bench-cluster      the clusterers beside scikit-learn, Armadillo, fastcluster and R; ARGS="--reps 1 --only ward"
 # make conformance FIXTURES=DIR   the clusterers against a folder of expected outcomes (tests/golden/clustering)
 # make golden             write the golden files anew (in the commit that says why)
 # make demo               install what is missing, build, do the main job on a live redis
@@ -135,7 +136,7 @@ MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all static static-tools unit check check-long check-vm bench-format bench-record conformance golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all static static-tools unit check check-long check-vm bench-format bench-record bench-cluster conformance golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -251,6 +252,11 @@ bench-record:
 	./setup.sh build bench
 	$(MAKE) -j$(JOBS) all unit
 	tests/bench/record.sh $(ARGS)
+
+bench-cluster:
+	./setup.sh build bench
+	$(MAKE) -j$(JOBS) all unit
+	tests/bench/cluster.sh $(ARGS)
 
 FIXTURES ?= tests/golden/clustering
 conformance: all

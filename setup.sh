@@ -17,7 +17,8 @@ check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev
   redis-server redis-tools stress-ng procps util-linux xxd python3 jq linux-perf strace curl sqlite3 zsh
   busybox-static runc bpftrace libcap2-bin"
-bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq util-linux linux-perf procps"
+bench="redis-server redis-tools nginx wrk postgresql sqlite3 zstd jq util-linux linux-perf procps
+  python3-sklearn python3-fastcluster g++ libarmadillo-dev r-base-core r-cran-mclust r-cran-dbscan"
 # Node.js from elsewhere brings its own npm, beside which Debian's cannot be installed.
 if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
     check="$check nodejs npm"

@@ -3,7 +3,7 @@
 # tests/bench/cluster.sh [OPTION...] (make bench-cluster ARGS=...): how fast the clusterers are beside what people use.
 #
 #   --reps N       rounds of peer and kymo in turn (5); medians of the rounds' ratios
-#   --only A,B     these figures only, like kmeans_lloyd_1m,ward
+#   --only A,B     these figures only, like kmeans_lloyd_1m,ward; truth and featurize are figures, too
 #   --data DIR     where the data sets lie, or are made (build/bench/cluster, 3 GB)
 #   --threads N    of both (2)
 #
@@ -87,6 +87,25 @@ P
         "$(cat "$work/ratio")" "$(cut -d' ' -f4 "$work/lines" | median)" "$(cut -d' ' -f5 "$work/lines" | median)" "$(tail -n 1 "$work/lines" | cut -d' ' -f8)"
     echo "RESULT ${name}_ratio $(cat "$work/ratio") x $n" >>"$work/results"
 }
+
+# Are the states found the ones that there are?
+if wants truth; then
+    "$python" tests/bench/cluster_truth.py "$build/bin" || { say "WRONG: farther from the truth than the peer"; bad=1; }
+    echo
+fi
+# Events a second of one core, of a capture that datasets/synth makes.
+if wants featurize; then
+    "$build/datasets/synth" -w "$work/c.kymo" --seconds 20 --rate 40 || exit 1
+    events=$("$build/bin/kymo-stat" --by syscall --show count --jsonl "$work/c.kymo" | sed -n 's/.*"count":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n }')
+    for round in $(seq "$reps"); do
+        from=$(date +%s%N)
+        "$build/bin/kymo-featurize" -q -j 1 --force "$work/c.kymo" -w "$work/f.kymo" || bad=1
+        awk -v e="$events" -v ns="$(($(date +%s%N) - from))" 'BEGIN { printf "%.4g\n", e / ns * 1000 }'
+    done >"$work/mevs"
+    echo "featurize: $events events, $(median <"$work/mevs") million a second on one core"
+    echo "RESULT featurize_mevs $(median <"$work/mevs") M/s $reps" >>"$work/results"
+    echo
+fi
 
 printf '%-18s %11s %11s %9s %11s %10s  %s\n' figure peer kymo ratio 'peer +mem' 'kymo +mem' 'best peer; memory beside the data'
 figure kmeans_lloyd_1m inertia:rel:1e-3 km_fixed/blobs_1m_64_k16/{sklearn-lloyd-f32,sklearn-elkan-f32}
