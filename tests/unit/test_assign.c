@@ -186,6 +186,28 @@ static void threads_and_weights_leave_labels_alone(void **state)
     assert_true(plain < inertia[0]);
 }
 
+static void of_equal_centres_the_first_takes_the_rows(void **state)
+{
+    (void)state;
+    enum { N = 200, D = 4, K = 20 };
+    double x[N * D], C[K * D], row[K];
+    uint32_t label[N];
+    struct kymo_rng rng;
+    kymo_rng_init(&rng, 7);
+    for (size_t i = 0; i < N * D; i++)
+        x[i] = kymo_rng_unit(&rng);
+    for (size_t c = 0; c < K; c++)
+        memcpy(C + c * D, x + c % 6 * D, D * sizeof(double));
+    const struct kymo_dense X = {.n = N, .d = D, .f64 = x};
+    assert_int_equal(kymo_kmeans_assign(&X, K, C, 1, label, NULL, NULL, NULL), KYMO_OK);
+    for (size_t i = 0; i < N; i++) {
+        for (size_t c = 0; c < K; c++)
+            row[c] = kymo_sqdist(D, x + i * D, C + c * D);
+        assert_int_equal(label[i], kymo_argmin(K, row));
+        assert_in_range(label[i], 0, 5);
+    }
+}
+
 static void no_rows_have_no_inertia(void **state)
 {
     (void)state;
@@ -280,6 +302,7 @@ int main(void)
         cmocka_unit_test(every_level_labels_as_plain_double_does),
         cmocka_unit_test(rows_of_any_order_are_labelled_like_rows_in_line),
         cmocka_unit_test(threads_and_weights_leave_labels_alone),
+        cmocka_unit_test(of_equal_centres_the_first_takes_the_rows),
         cmocka_unit_test(no_rows_have_no_inertia),
         cmocka_unit_test(row_sums_are_the_same_bytes_at_every_level),
         cmocka_unit_test(trials_agree_within_their_bound_at_every_level),
