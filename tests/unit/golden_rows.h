@@ -24,8 +24,8 @@ static json_t *golden_json(const char *name)
     return j;
 }
 
-/* Rows of a fixture's table; free() what ->f64 points to. */
-static struct kymo_dense golden_rows(const json_t *fixture)
+/* Rows of a fixture's table; free() values, which ->f64 is. */
+static struct kymo_dense golden_rows(const json_t *fixture, double **values)
 {
     char path[160];
     snprintf(path, sizeof(path), GOLDEN "%s",
@@ -47,7 +47,7 @@ static struct kymo_dense golden_rows(const json_t *fixture)
     fclose(f);
     assert_int_equal(n % x.d, 0);
     x.n = n / x.d;
-    x.f64 = v;
+    x.f64 = *values = v;
     return x;
 }
 

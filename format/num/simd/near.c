@@ -233,10 +233,16 @@ static void measure_box(struct kymo_near_set *s, const struct kymo_dense *x)
     s->unit = far > 0 && isfinite(far) ? ldexp(1, exponent > 1000 ? -1000 : -exponent) : 1;
 }
 
-/* The nearest of some sampled rows for each row: near[n]. room: [2 d + samples d, ...] doubles. */
-static void find_samples(const struct kymo_dense *x, size_t samples, double *room,
-                         uint32_t *near)
+static size_t samples_of(size_t n)
 {
+    const size_t samples = n / SAMPLE_ROWS + 1;
+    return samples < SAMPLES_MAX ? samples : SAMPLES_MAX;
+}
+
+/* The nearest of some sampled rows for each row: near[n]. room: (samples + 16) d doubles. */
+static void find_samples(const struct kymo_dense *x, double *room, uint32_t *near)
+{
+    const size_t samples = samples_of(x->n), apart = x->n / samples;
     const size_t panels = (samples + KYMO_DISTROW_LANES - 1) / KYMO_DISTROW_LANES;
     double *panel = room, *query = panel + panels * x->d * KYMO_DISTROW_LANES;
     double dist[KYMO_DISTROW_QUERIES][SAMPLES_MAX];
@@ -247,8 +253,7 @@ static void find_samples(const struct kymo_dense *x, size_t samples, double *roo
     for (size_t i = 0; i < panels * KYMO_DISTROW_LANES; i++)
         for (size_t j = 0; j < x->d; j++)
             panel[(i / KYMO_DISTROW_LANES * x->d + j) * KYMO_DISTROW_LANES +
-                  i % KYMO_DISTROW_LANES] =
-                kymo_dense_at(x, (i < samples ? i : 0) * (x->n / samples), j);
+                  i % KYMO_DISTROW_LANES] = kymo_dense_at(x, (i < samples ? i : 0) * apart, j);
     for (size_t i = 0; i < x->n; i += KYMO_DISTROW_QUERIES) {
         const size_t n = x->n - i < KYMO_DISTROW_QUERIES ? x->n - i : KYMO_DISTROW_QUERIES;
         for (size_t q = 0; q < KYMO_DISTROW_QUERIES; q++)
@@ -267,9 +272,7 @@ static void find_samples(const struct kymo_dense *x, size_t samples, double *roo
 static kymo_status choose_places(struct kymo_near_set *s, const struct kymo_dense *x,
                                  struct kymo_err *err)
 {
-    size_t samples = x->n / SAMPLE_ROWS + 1;
-    if (samples > SAMPLES_MAX)
-        samples = SAMPLES_MAX;
+    const size_t samples = samples_of(x->n);
     struct kymo_arena a;
     kymo_arena_init(&a, SIZE_MAX);
     double *room =
@@ -277,7 +280,7 @@ static kymo_status choose_places(struct kymo_near_set *s, const struct kymo_dens
     if (!room)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "no memory for %zu rows of %zu columns", samples, x->d);
-    find_samples(x, samples, room, s->turn);
+    find_samples(x, room, s->turn);
     kymo_arena_release(&a);
     size_t first[SAMPLES_MAX + 1] = {0};
     for (size_t i = 0; i < x->n; i++)
