@@ -73,7 +73,7 @@ $(error missing libraries: $(MISSING); "make setup" installs them on Debian)
 endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags libzstd libxxhash jansson 2>/dev/null)
-LIBS_TRACE := $(shell pkg-config $(if $(STATIC),--static) --libs libzstd libxxhash jansson 2>/dev/null) -lm -lpthread
+LIBS_TRACE := $(shell pkg-config $(if $(STATIC),--static) --libs libzstd libxxhash jansson 2>/dev/null) -lm -lpthread $(if $(STATIC),,-ldl)
 
 # OpenBLAS in its OpenMP flavour, by explicit path, so that update-alternatives cannot swap it.
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
@@ -90,6 +90,10 @@ RECORD_LACKS := $(foreach p,libbpf libelf zlib libcap libseccomp,$(if $(call hav
 RECORD_LACKS := $(strip $(RECORD_LACKS))
 LIBS_RECORD := $(shell pkg-config $(if $(STATIC),--static) --libs libbpf libelf zlib libcap libseccomp 2>/dev/null) -lpthread
 
+# Fits over several processes: a module that --mpi alone opens, where Open MPI is.
+MPI_HAS := $(if $(STATIC)$(filter fuzz tsan,$(FLAVOUR)),,$(call have,ompi-c))
+MPI_MODULE := $(if $(MPI_HAS),$(B)/lib/kymo-mpi.so)
+
 # What importers need beside the rest; each is left out by itself.
 IMPORT_HAS   := $(foreach p,libpcap zlib babeltrace2,$(if $(call have,$p),$p))
 IMPORT_LACKS := $(filter-out $(IMPORT_HAS),libpcap zlib babeltrace2)
@@ -101,7 +105,7 @@ LIBS_IMPORT  := $(foreach p,$(IMPORT_HAS),$(call import_libs,$p))
 ALL_C   := $(sort $(shell find format record analyze replay -name '*.c' 2>/dev/null))
 MAIN_C  := $(filter format/kymo.c format/kymo-%.c,$(ALL_C)) \
            $(foreach d,record analyze replay,$(filter $d/kymo-%.c,$(ALL_C)))
-PART_C  := $(filter-out $(MAIN_C),$(ALL_C))
+PART_C  := $(filter-out $(MAIN_C) analyze/mpi/%,$(ALL_C))
 LIB_C   := $(filter format/%,$(PART_C))
 BPF_C   := $(wildcard bpf/*.bpf.c)
 TEST_C  := $(wildcard tests/unit/test_*.c)
@@ -141,11 +145,12 @@ BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(LIB) $(MAINS) $(SYNTH) left-out
+all: $(LIB) $(MAINS) $(SYNTH) $(MPI_MODULE) left-out
 unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD) $(BENCH)
 
 left-out:
 	@$(if $(RECORD_LACKS),echo "left out: record/ and bpf/ for want of $(RECORD_LACKS); make setup installs them",:)
+	@$(if $(MPI_HAS)$(STATIC),:,echo "left out: --mpi of kmeans and gmm for want of Open MPI; make setup installs it")
 	@$(if $(IMPORT_LACKS),echo "left out: the importers that need $(IMPORT_LACKS); make setup installs them",:)
 
 $(B)/obj/%.o: %.c
@@ -158,6 +163,12 @@ RECORD_OBJ := $(call obj,$(filter record/%,$(MAIN_C) $(PART_C)))
 RECORD_TESTS := $(call obj,$(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null))
 $(RECORD_OBJ) $(RECORD_TESTS): PKG_CFLAGS += -isystem $(B)/gen $(shell pkg-config --cflags libbpf libcap libseccomp 2>/dev/null)
 $(RECORD_OBJ) $(RECORD_TESTS): $(SKEL)
+
+# Open MPI's headers are not written for our warnings.
+$(B)/lib/kymo-mpi.so: analyze/mpi/module.c
+	@mkdir -p $(@D)
+	$(call say,so,$@)$(CC) $(filter-out -fopenmp,$(ALL_CFLAGS)) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags ompi-c 2>/dev/null)) \
+	  -fPIC -shared -MMD -MP -MF $(B)/lib/kymo-mpi.d -o $@ $< $(shell pkg-config --libs ompi-c 2>/dev/null)
 
 # One importer a library: the file that includes it is told whether it is there.
 import_has = $(if $(filter $(1),$(IMPORT_HAS)),-DKYMO_HAVE_$(2) $(shell pkg-config --cflags $(1) 2>/dev/null))
@@ -309,6 +320,7 @@ install: all
 	install -m 755 $(MAINS) $(D)/bin
 	install -m 644 format/kymo.h $(D)/include
 	install -m 644 $(LIB) $(D)/lib
+	$(if $(MPI_MODULE),install -d $(D)/lib/kymo && install -m 755 $(MPI_MODULE) $(D)/lib/kymo,:)
 	install -m 644 $(MAN_PAGES) $(D)/share/man/man1
 	$(if $(RECORD_LACKS),:,install -d $(D)/lib/systemd/system && sed 's:@bindir@:$(prefix)/bin:' \
 	  record/kymo-record.service > $(D)/lib/systemd/system/kymo-record.service)
@@ -320,7 +332,7 @@ install: all
 
 uninstall:
 	rm -f $(addprefix $(D)/bin/,$(notdir $(MAINS))) $(addprefix $(D)/share/man/man1/,$(notdir $(MAN_PAGES))) \
-	  $(D)/include/kymo.h $(D)/lib/libkymo.a $(D)/lib/pkgconfig/kymo.pc $(D)/lib/systemd/system/kymo-record.service \
+	  $(D)/include/kymo.h $(D)/lib/libkymo.a $(D)/lib/kymo/kymo-mpi.so $(D)/lib/pkgconfig/kymo.pc $(D)/lib/systemd/system/kymo-record.service \
 	  $(D)/share/bash-completion/completions/kymo $(D)/share/zsh/site-functions/_kymo
 
 clean:

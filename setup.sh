@@ -11,7 +11,7 @@ build="gcc make pkg-config
   libzstd-dev libxxhash-dev libjansson-dev
   libopenblas-openmp-dev liblapacke-dev
   libbpf-dev libelf-dev zlib1g-dev libcap-dev libseccomp-dev
-  libpcap-dev libbabeltrace2-dev
+  libpcap-dev libbabeltrace2-dev libopenmpi-dev openmpi-bin
   clang llvm bpftool linux-libc-dev"
 check="g++ libcmocka-dev bats mandoc git
   clang-format clang-tidy cppcheck libclang-rt-14-dev

@@ -19,7 +19,7 @@
 
 struct opts {
     struct kymo_fit_opts fit;
-    const char *k, *init, *covariance, *probabilities;
+    const char *k, *init, *covariance, *probabilities, *seeding;
     uint64_t k_max, n_init, max_iter, n_states;
     double tol, reg;
 };
@@ -48,6 +48,8 @@ static int parse_args(int argc, char **argv, struct opts *o)
          "what a component's covariance is (full)", &o->covariance, 0, 0},
         {KYMO_OPT_U64, 0, "n-init", "N", "restarts of the k-means that it starts from (10)",
          &o->n_init, 1, 100000},
+        {KYMO_OPT_CHOICE, 0, "seeding", "auto|sample",
+         "how that k-means begins; sample is what --mpi takes (auto)", &o->seeding, 0, 0},
         {KYMO_OPT_U64, 0, "max-iter", "N", "steps of EM (200)", &o->max_iter, 1, 1e9},
         {KYMO_OPT_F64, 0, "tol", "X",
          "stop when the mean log-likelihood changes by less (1e-4; 0: never)", &o->tol, 0, 1e9},
@@ -58,13 +60,14 @@ static int parse_args(int argc, char **argv, struct opts *o)
          "weights and the variances of all rows; or all of a mixture (.json)",
          &o->init, 0, 0},
         KYMO_FIT_OPT_ROWS(&o->fit),
+        KYMO_FIT_OPT_MPI(&o->fit),
         KYMO_FIT_OPT_RUN(&o->fit),
     };
     const struct kymo_cli cli = {
         .tool = TOOL,
         .summary = "find the states of a host as a mixture of Gaussians",
-        .positional = "[MATRIX]",
-        .positional_max = 1,
+        .positional = "[MATRIX...]",
+        .positional_max = SIZE_MAX,
         .examples = "kymo gmm --covariance diag prod.features.kymo -w prod.model.json\n"
                     "kymo gmm -k 4 --pca 0.95 prod.features.kymo -w prod.model.json\n"
                     "kymo gmm -k 3 iris.csv -w iris.json --probabilities-out p.csv\n",
@@ -87,19 +90,9 @@ static kymo_status start_at_means(struct run *r, size_t k, struct kymo_mixture *
     double *mean = KYMO_NEW(&r->f->arena, double, d), *var = KYMO_NEW(&r->f->arena, double, d);
     if (!mean || !var)
         return kymo_fit_no_memory(err);
-    double mass = 0, mean_var = 0;
-    for (size_t i = 0; i < X->n; i++) {
-        mass += kymo_dense_weight(X, i);
-        for (size_t j = 0; j < d; j++)
-            mean[j] += kymo_dense_weight(X, i) * kymo_dense_at(X, i, j);
-    }
-    for (size_t j = 0; j < d; j++)
-        mean[j] /= mass;
-    for (size_t i = 0; i < X->n; i++)
-        for (size_t j = 0; j < d; j++) {
-            const double t = kymo_dense_at(X, i, j) - mean[j];
-            var[j] += kymo_dense_weight(X, i) * t * t / mass;
-        }
+    double mass, mean_var = 0;
+    KYMO_TRY(kymo_ranks_moments(r->f->ranks, X, (unsigned)r->f->o->threads, mean, var, &mass,
+                                &r->f->arena, err));
     for (size_t j = 0; j < d; j++)
         mean_var += var[j] / (double)d;
     for (size_t c = 0; c < k; c++) {
@@ -195,9 +188,12 @@ static kymo_status start_at_kmeans(struct run *r, size_t k, struct kymo_kmeans_o
     const struct kymo_kmeans_in in = {
         .X = r->f->X,
         .k = k,
+        .seeding =
+            strcmp(r->o->seeding, "sample") == 0 ? KYMO_KMEANS_SAMPLE : KYMO_KMEANS_SEED_AUTO,
         .n_init = (size_t)r->o->n_init,
         .max_iter = KMEANS_PASSES,
         .seed = r->f->o->seed,
+        .ranks = r->f->ranks,
         .n_threads = (unsigned)r->f->o->threads,
         .stop = kymo_progress_stop(),
     };
@@ -227,9 +223,10 @@ static kymo_status fit_k(struct run *r, size_t k, struct kymo_gmm_out *out,
         .reg = r->o->reg,
         .tol = r->o->tol,
         .max_iter = (size_t)r->o->max_iter,
+        .ranks = r->f->ranks,
         .n_threads = (unsigned)r->f->o->threads,
         .stop = kymo_progress_stop(),
-        .tick = on_tick,
+        .tick = r->f->ranks ? NULL : on_tick,
         .tick_ctx = r,
     };
     if (r->has_start) {
@@ -273,7 +270,8 @@ static kymo_status fit_all(struct run *r, struct kymo_gmm_out *best, const uint3
         s->tried[i].icl = fit[i].icl;
     }
     kymo_progress_end();
-    KYMO_TRY(kymo_search_silhouettes(s, r->done, label, err));
+    if (!r->f->ranks)
+        KYMO_TRY(kymo_search_silhouettes(s, r->done, label, err));
     kymo_search_choose(s, r->done);
     *best = fit[s->chosen];
     *of_best = label[s->chosen];
@@ -287,7 +285,7 @@ static json_t *fit_json(const struct run *r, const struct kymo_gmm_out *fit)
         json_array_append_new(trace, json_real(fit->trace[i]));
     return json_pack(
         "{s:I, s:f, s:o, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o, s:I, s:o}",
-        "rows", (json_int_t)r->f->X.n, "loglik", fit->loglik, "loglik_trace", trace,
+        "rows", (json_int_t)r->f->all.train, "loglik", fit->loglik, "loglik_trace", trace,
         "iterations", (json_int_t)fit->iterations, "stopped", kymo_gmm_stop_name(fit->why),
         "n_parameters", fit->n_params, "bic", fit->bic, "aic", fit->aic, "icl", fit->icl,
         "entropy", fit->entropy, "floored", (json_int_t)fit->floored, "floored_axes",
@@ -304,6 +302,9 @@ static kymo_status write_probabilities(struct run *r, struct kymo_err *err)
     size_t cells = 0, places;
     if (!r->o->probabilities)
         return KYMO_OK;
+    if (f->ranks)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "--probabilities-out does not go with --mpi");
     double *p =
         kymo_size_mul(f->m.n, m->k, &cells) ? KYMO_NEW_RAW(&f->arena, double, cells) : NULL;
     double *y =
@@ -383,9 +384,9 @@ static kymo_status run(struct kymo_fit *f, void *ctx, struct kymo_err *err)
     const bool finished = fit.why != KYMO_GMM_STOPPED && !*kymo_progress_stop();
     KYMO_TRY(kymo_fit_finish(f, label, finished, fit_json(r, &fit), err));
     KYMO_TRY(write_probabilities(r, err));
-    if (f->o->json)
+    if (f->o->json && kymo_fit_speaks(f))
         return kymo_fit_print_json(f, err);
-    if (!f->o->quiet)
+    if (!f->o->quiet && kymo_fit_speaks(f))
         print_summary(r, &fit);
     return KYMO_OK;
 }
@@ -395,6 +396,7 @@ int main(int argc, char **argv)
     struct opts o = {.fit = KYMO_FIT_DEFAULTS,
                      .k = "auto",
                      .covariance = "full",
+                     .seeding = "auto",
                      .k_max = KYMO_K_MAX_AUTO,
                      .n_init = 10,
                      .max_iter = 200,

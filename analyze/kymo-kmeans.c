@@ -49,21 +49,24 @@ static int parse_args(int argc, char **argv, struct opts *o)
          &o->tol, 0, 1},
         {KYMO_OPT_STR, 0, "init", "FILE", "first centres, one a row (.npy or CSV)", &o->init, 0,
          0},
-        {KYMO_OPT_CHOICE, 0, "seeding", "auto|plusplus|parallel",
-         "how first centres are drawn: k-means++, or k-means|| for many states (auto)",
+        {KYMO_OPT_CHOICE, 0, "seeding", "auto|plusplus|parallel|sample",
+         "how first centres are drawn: k-means++, k-means||, which auto takes for many states, "
+         "or "
+         "k-means++ on a sample, which --mpi takes (auto)",
          &o->seeding, 0, 0},
         {KYMO_OPT_FLAG, 0, "mini-batch", NULL,
          "learn from random batches of rows: faster, to about a per mille of the inertia",
          &o->minibatch, 0, 0},
         {KYMO_OPT_U64, 0, "batch", "N", "rows of a batch (2048)", &o->batch, 1, 1e9},
         KYMO_FIT_OPT_ROWS(&o->fit),
+        KYMO_FIT_OPT_MPI(&o->fit),
         KYMO_FIT_OPT_RUN(&o->fit),
     };
     const struct kymo_cli cli = {
         .tool = TOOL,
         .summary = "find the states of a host by k-means",
-        .positional = "[MATRIX]",
-        .positional_max = 1,
+        .positional = "[MATRIX...]",
+        .positional_max = SIZE_MAX,
         .examples =
             "kymo kmeans prod.features.kymo -w prod.model.json\n"
             "kymo kmeans -k 8 --seed 7 prod.features.kymo -w prod.model.json\n"
@@ -90,6 +93,8 @@ static enum kymo_kmeans_seeding seeding_of(const char *word)
 {
     if (strcmp(word, "plusplus") == 0)
         return KYMO_KMEANS_PLUSPLUS;
+    if (strcmp(word, "sample") == 0)
+        return KYMO_KMEANS_SAMPLE;
     return strcmp(word, "parallel") == 0 ? KYMO_KMEANS_PARALLEL : KYMO_KMEANS_SEED_AUTO;
 }
 
@@ -127,6 +132,8 @@ static kymo_status fit_batches(struct run *r, size_t k, struct kymo_kmeans_out *
 static kymo_status fit_k(struct run *r, size_t k, struct kymo_kmeans_out *out,
                          struct kymo_err *err)
 {
+    if (r->o->minibatch && r->f->ranks)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "--mini-batch does not go with --mpi");
     if (r->o->minibatch)
         return fit_batches(r, k, out, err);
     const struct kymo_kmeans_in in = {
@@ -138,9 +145,10 @@ static kymo_status fit_k(struct run *r, size_t k, struct kymo_kmeans_out *out,
         .max_iter = (size_t)r->o->max_iter,
         .tol = r->o->tol,
         .seed = r->f->o->seed,
+        .ranks = r->f->ranks,
         .n_threads = (unsigned)r->f->o->threads,
         .stop = kymo_progress_stop(),
-        .tick = on_tick,
+        .tick = r->f->ranks ? NULL : on_tick,
         .tick_ctx = r,
     };
     return kymo_kmeans(&in, &r->f->arena, out, err);
@@ -161,12 +169,13 @@ static kymo_status fit_all(struct run *r, struct kymo_kmeans_out *best, struct k
         KYMO_TRY(fit_k(r, s->tried[n].k, &fit[n], err));
         label[n] = fit[n].label;
         s->tried[n].inertia = fit[n].inertia;
-        s->tried[n].bic =
-            kymo_kmeans_bic(r->f->X.n, r->f->X.d, s->tried[n].k, fit[n].size, fit[n].inertia);
+        s->tried[n].bic = kymo_kmeans_bic(r->f->all.train, r->f->X.d, s->tried[n].k,
+                                          fit[n].size, fit[n].inertia);
         r->done += r->all / s->n;
     }
     kymo_progress_end();
-    KYMO_TRY(kymo_search_silhouettes(s, n, label, err));
+    if (!r->f->ranks)
+        KYMO_TRY(kymo_search_silhouettes(s, n, label, err));
     kymo_search_choose(s, n);
     *best = fit[s->chosen];
     return KYMO_OK;
@@ -175,7 +184,7 @@ static kymo_status fit_all(struct run *r, struct kymo_kmeans_out *best, struct k
 static json_t *fit_json(const struct run *r, const struct kymo_kmeans_out *fit)
 {
     return json_pack(
-        "{s:I, s:f, s:I, s:I, s:s, s:b, s:o, s:I, s:o}", "rows", (json_int_t)r->f->X.n,
+        "{s:I, s:f, s:I, s:I, s:s, s:b, s:o, s:I, s:o}", "rows", (json_int_t)r->f->all.train,
         "inertia", fit->inertia, "iterations", (json_int_t)fit->iterations, "restarts",
         (json_int_t)fit->restarts, "stopped", kymo_kmeans_stop_name(fit->why), "mini_batch",
         r->o->minibatch, "silhouette",
@@ -202,9 +211,9 @@ static kymo_status run(struct kymo_fit *f, void *ctx, struct kymo_err *err)
     KYMO_TRY(kymo_fit_states(f, "kmeans", k, k, fit.label, fit.C, err));
     const bool finished = fit.why != KYMO_KMEANS_STOPPED && !*kymo_progress_stop();
     KYMO_TRY(kymo_fit_finish(f, fit.label, finished, fit_json(r, &fit), err));
-    if (f->o->json)
+    if (f->o->json && kymo_fit_speaks(f))
         return kymo_fit_print_json(f, err);
-    if (f->o->quiet)
+    if (f->o->quiet || !kymo_fit_speaks(f))
         return KYMO_OK;
     char how[80];
     snprintf(how, sizeof(how), "%s after %zu %s", kymo_kmeans_stop_name(fit.why),

@@ -152,6 +152,11 @@ def dbscan(run, case):
     same("noise", said["fit"]["noise_rows"], case["n_noise"])
 
 
+def hdbscan(run, case):
+    run.tool("density", "--method", "hdbscan", "--min-samples", str(case["min_samples"]), "--min-cluster-size", str(case["min_cluster"]))
+    same("labels", run.read_labels(), case["labels"])
+
+
 def metrics(run, case):
     rel = case["tol"]["rel"]
     labels = run.write_rows("given.csv", [[x] for x in case["labels"]])
@@ -183,7 +188,7 @@ def pca(run, case):
     near("shares", [v / total for v in fit["pca_variance"][:n]], case["explained_variance_ratio"], tol["variance_rel"], 1e-12)
 
 
-KINDS = {"kmeans": kmeans, "gmm": gmm, "hierarchical": hierarchical, "dbscan": dbscan, "metrics": metrics, "pca": pca}
+KINDS = {"kmeans": kmeans, "gmm": gmm, "hierarchical": hierarchical, "dbscan": dbscan, "hdbscan": hdbscan, "metrics": metrics, "pca": pca}
 
 
 def main():

@@ -124,7 +124,8 @@ static void criteria(const struct fit *f, struct kymo_gmm_out *out)
 kymo_status kymo_gmm(const struct kymo_gmm_in *in, struct kymo_arena *arena,
                      struct kymo_gmm_out *out, struct kymo_err *err)
 {
-    assert(in->k >= 1 && in->k <= in->x->n && in->x->d >= 1 && in->max_iter >= 1);
+    assert(in->k >= 1 && in->x->n >= 1 && in->x->d >= 1 && in->max_iter >= 1);
+    assert(in->ranks || in->k <= in->x->n);
     assert(!in->start + !in->label + !in->resp == 2);
     struct kymo_gmm_out got = {0};
     KYMO_TRY(kymo_mixture_new(&got.mix, in->type, in->k, in->x->d, arena, err));

@@ -110,7 +110,8 @@ kymo_status kymo_gmm_pass_new(struct kymo_gmm_pass *p, const struct kymo_gmm_in 
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "a mixture of %zu components of %zu columns passes the memory budget",
                          k, d);
-    KYMO_TRY(kymo_column_moments(in->x, in->n_threads, p->shift, p->var, &p->total, err));
+    KYMO_TRY(kymo_ranks_moments(in->ranks, in->x, in->n_threads, p->shift, p->var, &p->total, a,
+                                err));
     for (size_t c = 1; c < k; c++)
         memcpy(p->shift + c * d, p->shift, d * sizeof(double));
     set_floors(p, p->shift);
@@ -221,6 +222,18 @@ static void add(size_t n, const double *restrict from, double *restrict to)
         to[i] += from[i];
 }
 
+static void sum_over_ranks(struct kymo_gmm_pass *p)
+{
+    const struct kymo_ranks *r = p->in->ranks;
+    kymo_ranks_sum(r, &p->all.loglik, 1);
+    kymo_ranks_sum(r, &p->all.entropy, 1);
+    if (!r || !p->with_sums)
+        return;
+    r->sum(p->all.mass, p->in->k);
+    r->sum(p->all.first, p->in->k * p->in->x->d);
+    r->sum(p->all.second, p->second_size);
+}
+
 void kymo_gmm_pass_run(struct kymo_gmm_pass *p)
 {
     kymo_parallel_slots(p->n_blocks, p->in->n_threads, pass_block, p);
@@ -236,4 +249,5 @@ void kymo_gmm_pass_run(struct kymo_gmm_pass *p)
         add(p->in->k * p->in->x->d, part->first, all->first);
         add(p->second_size, part->second, all->second);
     }
+    sum_over_ranks(p);
 }

@@ -15,9 +15,9 @@ static int is_stopped(const struct kymo_kmeans_in *in)
 
 /* Lloyd from the centres in l->C. */
 static enum kymo_kmeans_stop iterate(const struct kymo_kmeans_in *in, struct kymo_lloyd *l,
-                                     size_t restart, size_t *iterations)
+                                     size_t restart, double still, size_t *iterations)
 {
-    double shift2 = 0, still = -1; /* no shift is as small before the first pass */
+    double shift2 = 0;
     kymo_lloyd_begin(l);
     for (size_t pass = 1;; pass++) {
         const size_t changed = kymo_lloyd_assign(l);
@@ -35,11 +35,15 @@ static enum kymo_kmeans_stop iterate(const struct kymo_kmeans_in *in, struct kym
             return KYMO_KMEANS_MAX_ITER;
         if (is_stopped(in))
             return KYMO_KMEANS_STOPPED;
-        if (in->tol > 0 && pass == 1)
+        if (in->tol > 0 && pass == 1 && !in->ranks)
             still = in->tol * kymo_lloyd_variance(l);
         shift2 = kymo_lloyd_move(l);
     }
 }
+
+/* A restart is better by more than rounding: which of two alike is kept depends on neither the order of sums
+ * nor who has the rows. */
+#define BETTER_SHARE 1e-12
 
 static void keep_best(const struct kymo_lloyd *l, size_t iterations, enum kymo_kmeans_stop why,
                       struct kymo_kmeans_out *out)
@@ -80,8 +84,30 @@ static kymo_status first_centres(const struct kymo_kmeans_in *in, struct kymo_rn
                                          .rng = rng,
                                          .stop = in->stop};
     kymo_arena_reset(scratch);
+    if (in->ranks || in->seeding == KYMO_KMEANS_SAMPLE)
+        return kymo_seed_sample(&seeding, in->ranks, scratch, C, err);
     return wants_parallel(in) ? kymo_seed_parallel(&seeding, scratch, C, err)
                               : kymo_seed_plusplus(&seeding, scratch, C, err);
+}
+
+/* The squared moves at which centres stand still; < 0: the first pass will tell, or they never do. */
+static kymo_status find_still(const struct kymo_kmeans_in *in, struct kymo_arena *scratch,
+                              double *still, struct kymo_err *err)
+{
+    const size_t d = in->X.d;
+    double total, sum = 0;
+    *still = -1;
+    if (!in->ranks || !(in->tol > 0))
+        return KYMO_OK;
+    double *mean = KYMO_NEW_RAW(scratch, double, d), *var = KYMO_NEW_RAW(scratch, double, d);
+    if (!mean || !var)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    KYMO_TRY(
+        kymo_ranks_moments(in->ranks, &in->X, in->n_threads, mean, var, &total, scratch, err));
+    for (size_t j = 0; j < d; j++)
+        sum += var[j];
+    *still = in->tol * sum / (double)d;
+    return KYMO_OK;
 }
 
 static kymo_status fit(const struct kymo_kmeans_in *in, struct kymo_arena *fixed,
@@ -90,7 +116,10 @@ static kymo_status fit(const struct kymo_kmeans_in *in, struct kymo_arena *fixed
 {
     struct kymo_lloyd l;
     KYMO_TRY(kymo_lloyd_init(&l, &in->X, in->k, in->n_threads, kymo_simd_level(), fixed, err));
+    l.ranks = in->ranks;
     scratch->cap_bytes = fixed->cap_bytes - fixed->used_bytes;
+    double still;
+    KYMO_TRY(find_still(in, scratch, &still, err));
     struct kymo_rng rng;
     kymo_rng_init(&rng, in->seed);
     const size_t n_init = in->init ? 1 : in->n_init;
@@ -98,9 +127,9 @@ static kymo_status fit(const struct kymo_kmeans_in *in, struct kymo_arena *fixed
     for (size_t r = 0; r < n_init; r++) {
         size_t iterations;
         KYMO_TRY(first_centres(in, &rng, scratch, l.C, err));
-        const enum kymo_kmeans_stop why = iterate(in, &l, r, &iterations);
+        const enum kymo_kmeans_stop why = iterate(in, &l, r, still, &iterations);
         kymo_lloyd_settle(&l);
-        if (r == 0 || l.inertia < out->inertia)
+        if (r == 0 || l.inertia < out->inertia * (1 - BETTER_SHARE))
             keep_best(&l, iterations, why, out);
         out->restarts = r + 1;
         if (is_stopped(in)) {
@@ -114,7 +143,8 @@ static kymo_status fit(const struct kymo_kmeans_in *in, struct kymo_arena *fixed
 kymo_status kymo_kmeans(const struct kymo_kmeans_in *in, struct kymo_arena *arena,
                         struct kymo_kmeans_out *out, struct kymo_err *err)
 {
-    assert(in->X.n >= 1 && in->X.d >= 1 && in->k >= 1 && in->k <= in->X.n && in->n_init >= 1);
+    assert(in->X.n >= 1 && in->X.d >= 1 && in->k >= 1 && in->n_init >= 1);
+    assert(in->ranks || in->k <= in->X.n);
     struct kymo_kmeans_out got = {0};
     got.C = KYMO_NEW_RAW(arena, double, in->k * in->X.d);
     got.label = KYMO_NEW_RAW(arena, uint32_t, in->X.n);

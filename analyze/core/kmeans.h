@@ -8,6 +8,7 @@
 
 #include "format/base/arena.h"
 #include "format/base/err.h"
+#include "analyze/core/ranks.h"
 #include "format/num/assign.h"
 #include "format/num/dense.h"
 
@@ -24,6 +25,7 @@ enum kymo_kmeans_seeding {
     KYMO_KMEANS_SEED_AUTO, /* k-means|| where its passes are the fewer, else k-means++ */
     KYMO_KMEANS_PLUSPLUS,  /* greedy k-means++ */
     KYMO_KMEANS_PARALLEL,  /* k-means|| */
+    KYMO_KMEANS_SAMPLE,    /* greedy k-means++ on a sample drawn by place, whoever has the rows */
 };
 
 struct kymo_kmeans_tick {
@@ -42,6 +44,9 @@ struct kymo_kmeans_in {
      * the columns. 0: the exact fixed point. */
     double tol;
     uint64_t seed;
+    /* X is some of the rows, the others are at other processes; NULL: all of them are here. With ranks
+     * first centres are given or drawn from a sample, and the inertia is known at the end alone. */
+    const struct kymo_ranks *ranks;
     unsigned n_threads;
     const volatile sig_atomic_t *stop;                         /* may be NULL */
     void (*tick)(void *ctx, const struct kymo_kmeans_tick *t); /* may be NULL */
@@ -51,7 +56,7 @@ struct kymo_kmeans_in {
 struct kymo_kmeans_out {
     double *C;         /* [k,d] arena: each is the mean of its rows */
     uint32_t *label;   /* [n] arena: nearest of C */
-    size_t *size;      /* [k] arena: rows, whatever they weigh */
+    size_t *size;      /* [k] arena: rows, whatever they weigh; with ranks of all processes */
     double *mass;      /* [k] arena: their weights */
     double inertia;    /* sum of weight times squared distance of the rows to their centres */
     size_t iterations; /* assignment passes of the restart kept, the last, quiet one included */

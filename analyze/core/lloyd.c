@@ -62,6 +62,7 @@ kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X, si
     l->sum = KYMO_NEW_RAW(arena, double, kd);
     l->mass = KYMO_NEW_RAW(arena, double, k);
     l->move = KYMO_NEW_RAW(arena, double, k);
+    l->change = KYMO_NEW_RAW(arena, double, k *(d + 2));
     l->drift = KYMO_NEW_RAW(arena, double, k *groups);
     l->drift_up = KYMO_NEW_RAW(arena, float, k *groups);
     l->size = KYMO_NEW_RAW(arena, size_t, k);
@@ -72,9 +73,9 @@ kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X, si
     l->slack = KYMO_NEW_RAW(arena, float, n *groups);
     l->dist2 = KYMO_NEW_RAW(arena, double, n); /* touched by fill_empty() alone */
     l->part = KYMO_NEW(arena, struct kymo_lloyd_part, l->n_blocks);
-    if (!pivot || !l->C || !l->before || !l->sum || !l->mass || !l->move || !l->drift ||
-        !l->drift_up || !l->size || !l->peak || !l->afresh || !l->label || !l->norm2 ||
-        !l->slack || !l->dist2 || !l->part)
+    if (!pivot || !l->C || !l->before || !l->change || !l->sum || !l->mass || !l->move ||
+        !l->drift || !l->drift_up || !l->size || !l->peak || !l->afresh || !l->label ||
+        !l->norm2 || !l->slack || !l->dist2 || !l->part)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "k-means of %zu rows by %zu columns with k = %zu passes the memory "
                          "budget",
@@ -132,10 +133,38 @@ static void assign_block(void *ctx, size_t block)
     kymo_lloyd_visit(l, p, block * l->block_rows, block_end(l, block));
 }
 
+/* The same over processes: changes are gathered apart, since sums are everybody's already. */
+static void reduce_ranks(struct kymo_lloyd *l)
+{
+    const size_t d = l->X->d, k = l->k;
+    double *sum = l->change, *mass = sum + k * d, *size = mass + k;
+    memset(l->change, 0, k * (d + 2) * sizeof(double));
+    for (size_t b = 0; b < l->n_blocks; b++) {
+        const struct kymo_lloyd_part *p = &l->part[b];
+        for (size_t c = 0; c < k; c++) {
+            if (!p->touched[c])
+                continue;
+            l->a.ops->add_f64(d, 1, p->sum + c * d, sum + c * d);
+            mass[c] += p->mass[c];
+            size[c] += (double)p->size[c];
+        }
+    }
+    l->ranks->sum(l->change, k * (d + 2));
+    for (size_t c = 0; c < k; c++) {
+        l->a.ops->add_f64(d, 1, sum + c * d, l->sum + c * d);
+        l->mass[c] += mass[c];
+        l->size[c] = (size_t)((double)l->size[c] + size[c]);
+    }
+}
+
 /* The blocks' changes into the sums, in block order. */
 static void reduce(struct kymo_lloyd *l)
 {
     const size_t d = l->X->d;
+    if (l->ranks) {
+        reduce_ranks(l);
+        return;
+    }
     for (size_t b = 0; b < l->n_blocks; b++) {
         const struct kymo_lloyd_part *p = &l->part[b];
         for (size_t c = 0; c < l->k; c++) {
@@ -213,12 +242,14 @@ size_t kymo_lloyd_assign(struct kymo_lloyd *l)
         l->moment = moment;
     l->has_norms = 1;
     l->first = 0;
-    if (changed) {
+    double everywhere = (double)changed;
+    kymo_ranks_sum(l->ranks, &everywhere, 1);
+    if (everywhere > 0) {
         reduce(l);
         sum_afresh(l);
     }
-    l->inertia = quick_inertia(l);
-    return changed;
+    l->inertia = l->ranks ? NAN : quick_inertia(l); /* its pivot is not everybody's */
+    return (size_t)everywhere;
 }
 
 /* -- moves ------------------------------------------------------------------------------------- */
@@ -241,6 +272,7 @@ static double measure(struct kymo_lloyd *l)
     double total = 0;
     for (size_t b = 0; b < l->n_blocks; b++)
         total += l->part[b].inertia;
+    kymo_ranks_sum(l->ranks, &total, 1);
     return total;
 }
 
@@ -255,26 +287,65 @@ static size_t farthest_row(const struct kymo_lloyd *l)
     return best;
 }
 
+/* Which process has the farthest row of all; the lowest of equals. -1: nobody has one. */
+static int farthest_rank(const struct kymo_lloyd *l, double dist2)
+{
+    double most = dist2, rank;
+    l->ranks->max(&most, 1);
+    if (most < 0)
+        return -1;
+    rank = dist2 == most ? -(double)l->ranks->rank : -(double)l->ranks->size;
+    l->ranks->max(&rank, 1);
+    return (int)-rank;
+}
+
+/* The row that takes over a cluster: its values [d] to l->change, what it weighs and whose it was behind them.
+ * *row: where it is, SIZE_MAX: at another process. Returns 0 where there is none. */
+static int find_filler(struct kymo_lloyd *l, size_t *row)
+{
+    const size_t d = l->X->d;
+    *row = farthest_row(l);
+    int owner = 0;
+    if (l->ranks)
+        owner = farthest_rank(l, *row == SIZE_MAX ? -1 : l->dist2[*row]);
+    else if (*row == SIZE_MAX)
+        return 0;
+    if (owner < 0)
+        return 0;
+    if (l->ranks && owner != l->ranks->rank)
+        *row = SIZE_MAX;
+    if (*row != SIZE_MAX) {
+        kymo_dense_row(l->X, *row, l->change);
+        l->change[d] = kymo_dense_weight(l->X, *row);
+        l->change[d + 1] = (double)l->label[*row];
+    }
+    if (l->ranks)
+        l->ranks->share(l->change, (d + 2) * sizeof(double), owner);
+    return 1;
+}
+
 static void fill_empty(struct kymo_lloyd *l)
 {
     const size_t d = l->X->d;
     int measured = 0;
     for (size_t c = 0; c < l->k; c++) {
+        size_t row;
         if (l->size[c])
             continue;
         if (!measured++)
             measure(l);
-        const size_t row = farthest_row(l);
-        if (row == SIZE_MAX)
+        if (!find_filler(l, &row))
             return;
-        const size_t from = l->label[row];
-        const double w = kymo_dense_weight(l->X, row);
-        kymo_row_add(l->a.ops, l->X, row, -w, l->sum + from * d);
-        kymo_row_add(l->a.ops, l->X, row, w, l->sum + c * d);
+        const double w = l->change[d];
+        const size_t from = (size_t)l->change[d + 1];
+        l->a.ops->add_f64(d, -w, l->change, l->sum + from * d);
+        l->a.ops->add_f64(d, w, l->change, l->sum + c * d);
         l->mass[from] -= w;
         l->mass[c] = w;
         l->size[from]--;
         l->size[c] = 1;
+        if (row == SIZE_MAX)
+            continue;
         l->label[row] = (uint32_t)c;
         l->dist2[row] = 0;
         for (size_t g = 0; g < l->a.n_groups; g++)
@@ -350,6 +421,7 @@ void kymo_lloyd_settle(struct kymo_lloyd *l)
         offset2 += l->rows.pivot[j] * l->rows.pivot[j];
     for (size_t c = 0; c < l->k; c++)
         mass += l->mass[c];
-    if (l->inertia < QUICK_SHARE * l->moment || l->inertia < QUICK_SHARE * mass * offset2)
+    if (l->ranks || l->inertia < QUICK_SHARE * l->moment ||
+        l->inertia < QUICK_SHARE * mass * offset2)
         l->inertia = measure(l);
 }

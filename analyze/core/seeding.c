@@ -179,3 +179,18 @@ kymo_status kymo_seed_plusplus(const struct kymo_seeding *in, struct kymo_arena 
     }
     return KYMO_OK;
 }
+
+kymo_status kymo_seed_sample(const struct kymo_seeding *in, const struct kymo_ranks *ranks,
+                             struct kymo_arena *scratch, double *C, struct kymo_err *err)
+{
+    struct kymo_dense rows;
+    KYMO_TRY(
+        kymo_ranks_sample(ranks, in->X, KYMO_SEED_SAMPLE_ROWS, in->rng, scratch, &rows, err));
+    if (in->k > rows.n)
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%zu states want at least as many rows, and the sample has %zu", in->k,
+                         rows.n);
+    struct kymo_seeding of_rows = *in;
+    of_rows.X = &rows;
+    return kymo_seed_plusplus(&of_rows, scratch, C, err);
+}

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include "analyze/core/ranks.h"
 #include "format/base/arena.h"
 #include "format/base/err.h"
 #include "format/base/rng.h"
@@ -53,5 +54,19 @@ KYMO_MUST_USE kymo_status kymo_seed_plusplus(const struct kymo_seeding *in,
 KYMO_MUST_USE kymo_status kymo_seed_parallel(const struct kymo_seeding *in,
                                              struct kymo_arena *scratch, double *C,
                                              struct kymo_err *err);
+
+/* Rows that a sample for seeding has. */
+#define KYMO_SEED_SAMPLE_ROWS 16384u
+
+/*
+ * Greedy k-means++ on a sample of the rows of all processes, drawn by place: the same centres however the rows
+ * are shared out, for the same rows in the same order.
+ *
+ * errors  ELIMIT: the sample passes the arena's cap; EINPUT: more centres than rows in it
+ */
+KYMO_MUST_USE kymo_status kymo_seed_sample(const struct kymo_seeding *in,
+                                           const struct kymo_ranks *ranks,
+                                           struct kymo_arena *scratch, double *C,
+                                           struct kymo_err *err);
 
 #endif

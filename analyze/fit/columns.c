@@ -74,6 +74,21 @@ static void scale_robustly(size_t n, double *bent, struct kymo_model_column *to)
         to->scale = iqr / IQR_OF_SD;
 }
 
+/* Over the training rows of all processes. */
+static kymo_status mean_sd(struct kymo_fit *f, const double *bent, double *mean, double *sd,
+                           struct kymo_err *err)
+{
+    double var, total;
+    const struct kymo_dense column = {.n = f->split.n_train, .d = 1, .f64 = bent};
+    if (!f->ranks) {
+        kymo_mean_sd(column.n, bent, 1, mean, sd);
+        return KYMO_OK;
+    }
+    KYMO_TRY(kymo_ranks_moments(f->ranks, &column, 1, mean, &var, &total, &f->arena, err));
+    *sd = sqrt(var);
+    return KYMO_OK;
+}
+
 kymo_status kymo_fit_columns(struct kymo_fit *f, struct kymo_err *err)
 {
     const size_t n = f->split.n_train;
@@ -95,7 +110,7 @@ kymo_status kymo_fit_columns(struct kymo_fit *f, struct kymo_err *err)
         if (none && !(f->o->variance_min > 0))
             continue;
         KYMO_TRY(bend_column(f, c, bent, err));
-        kymo_mean_sd(n, bent, 1, &to->mean, &to->scale);
+        KYMO_TRY(mean_sd(f, bent, &to->mean, &to->scale, err));
         const double sd = to->scale, floor = by_spec ? f->m.spec->column[c].floor : 0;
         if (robust)
             scale_robustly(n, bent, to);

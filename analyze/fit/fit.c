@@ -7,6 +7,7 @@
 
 #include "analyze/core/reduce.h"
 #include "analyze/fit/columns.h"
+#include "analyze/fit/processes.h"
 #include "format/base/size.h"
 #include "format/io/load.h"
 #include "format/num/parallel.h"
@@ -25,6 +26,7 @@ void kymo_fit_close(struct kymo_fit *f)
 {
     kymo_model_release(&f->model);
     kymo_matrix_release(&f->m);
+    kymo_buf_release(&f->hashes);
     kymo_arena_release(&f->arena);
 }
 
@@ -174,19 +176,99 @@ static kymo_status load_weights(struct kymo_fit *f, struct kymo_err *err)
     return s;
 }
 
-static kymo_status load_rows(struct kymo_fit *f, struct kymo_err *err)
+/* -- parts ------------------------------------------------------------------------------------ */
+
+/* Blocks of time are held out of each part by itself, so that it does not matter who has which. */
+static kymo_status split_part(struct kymo_fit *f, const struct kymo_matrix *part, size_t before,
+                              struct kymo_err *err)
+{
+    struct kymo_split s, *to = &f->split;
+    KYMO_TRY(kymo_split_rows(part, f->holdout, f->o->marked, &f->arena, &s, err));
+    size_t *train = KYMO_NEW_RAW(&f->arena, size_t, to->n_train + s.n_train);
+    size_t *hold = KYMO_NEW_RAW(&f->arena, size_t, to->n_hold + s.n_hold);
+    if (!train || !hold)
+        return kymo_fit_no_memory(err);
+    for (size_t i = 0; i < to->n_train; i++)
+        train[i] = to->train[i];
+    for (size_t i = 0; i < to->n_hold; i++)
+        hold[i] = to->hold[i];
+    for (size_t i = 0; i < s.n_train; i++)
+        train[to->n_train + i] = before + s.train[i];
+    for (size_t i = 0; i < s.n_hold; i++)
+        hold[to->n_hold + i] = before + s.hold[i];
+    *to = (struct kymo_split){.n_train = to->n_train + s.n_train,
+                              .n_hold = to->n_hold + s.n_hold,
+                              .n_lost = to->n_lost + s.n_lost,
+                              .n_unmarked = to->n_unmarked + s.n_unmarked,
+                              .train = train,
+                              .hold = hold};
+    kymo_buf_u64(&f->hashes, kymo_matrix_xxh3(part));
+    return f->hashes.failed ? kymo_fit_no_memory(err) : KYMO_OK;
+}
+
+/* What the first part of all decides, alike in every process. */
+static kymo_status choose_by_first(struct kymo_fit *f, struct kymo_err *err)
 {
     const struct kymo_fit_opts *o = f->o;
-    KYMO_TRY(kymo_matrix_load(&f->m, o->in, err));
     f->transform = o->transform ? o->transform : f->m.has_spec ? "spec" : "none";
     f->holdout = o->holdout >= 0 ? o->holdout : f->m.has_spec ? 0.2 : 0;
     if (strcmp(f->transform, "spec") == 0 && !f->m.has_spec)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
                          "%s has no feature spec: --transform standard, robust, log1p or none",
                          o->in);
+    return KYMO_OK;
+}
+
+static kymo_status load_another(struct kymo_fit *f, const char *path, struct kymo_err *err)
+{
+    struct kymo_matrix more;
+    const size_t before = f->m.n;
+    kymo_matrix_init(&more, 0);
+    kymo_status s = kymo_matrix_load(&more, path, err);
+    if (!s)
+        s = kymo_matrix_append(&f->m, &more, path, err);
+    if (!s)
+        s = split_part(f, &more, before, err);
+    kymo_matrix_release(&more);
+    return s;
+}
+
+/* The parts of this process: a run of them, as long as the others'. */
+static kymo_status load_parts(struct kymo_fit *f, struct kymo_err *err)
+{
+    const struct kymo_fit_opts *o = f->o;
+    const size_t n = o->parts ? o->n_parts : 1;
+    const size_t size = f->ranks ? (size_t)f->ranks->size : 1;
+    const size_t rank = f->ranks ? (size_t)f->ranks->rank : 0;
+    const size_t from = n * rank / size, to = n * (rank + 1) / size;
+    if (n < size)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "%zu processes want at least as many matrices, and there are %zu",
+                         size, n);
+    KYMO_TRY(kymo_matrix_load(&f->m, o->parts ? o->parts[from] : o->in, err));
+    KYMO_TRY(choose_by_first(f, err));
+    KYMO_TRY(split_part(f, &f->m, 0, err));
+    for (size_t i = from + 1; i < to; i++)
+        KYMO_TRY(load_another(f, o->parts[i], err));
+    return KYMO_OK;
+}
+
+static void count_all(struct kymo_fit *f)
+{
+    double n[] = {(double)f->m.n, (double)f->split.n_train, (double)f->split.n_hold,
+                  (double)f->split.n_lost, (double)f->split.n_unmarked};
+    kymo_ranks_sum(f->ranks, n, 5);
+    f->all = (struct kymo_fit_rows){(size_t)n[0], (size_t)n[1], (size_t)n[2], (size_t)n[3],
+                                    (size_t)n[4]};
+}
+
+static kymo_status load_rows(struct kymo_fit *f, struct kymo_err *err)
+{
+    const struct kymo_fit_opts *o = f->o;
+    KYMO_TRY(load_parts(f, err));
+    count_all(f);
     if (f->m.n == 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has no rows to learn from", o->in);
-    KYMO_TRY(kymo_split_rows(&f->m, f->holdout, o->marked, &f->arena, &f->split, err));
     if (f->split.n_train == 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
                          "%s: of %zu windows, %zu lost too much and %zu lie in no mark: none "
@@ -195,8 +277,24 @@ static kymo_status load_rows(struct kymo_fit *f, struct kymo_err *err)
     return KYMO_OK;
 }
 
+/* What nobody can work out from the rows of one process, and sums do not tell. */
+static kymo_status check_ranks(const struct kymo_fit *f, struct kymo_err *err)
+{
+    const struct kymo_fit_opts *o = f->o;
+    const bool robust = o->transform && strcmp(o->transform, "robust") == 0;
+    const char *what = o->pca       ? "--pca"
+                       : o->weights ? "--weights"
+                       : o->labels  ? "-o"
+                       : robust     ? "--transform robust"
+                                    : NULL;
+    return f->ranks && what
+               ? KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE, "%s does not go with --mpi", what)
+               : KYMO_OK;
+}
+
 kymo_status kymo_fit_prepare(struct kymo_fit *f, struct kymo_err *err)
 {
+    KYMO_TRY(check_ranks(f, err));
     KYMO_TRY(load_rows(f, err));
     KYMO_TRY(kymo_model_shape(&f->model, f->m.d, 1, err));
     KYMO_TRY(kymo_fit_columns(f, err));

@@ -7,6 +7,7 @@
 #ifndef KYMO_FIT_FIT_H
 #define KYMO_FIT_FIT_H
 
+#include "analyze/core/ranks.h"
 #include "analyze/core/split.h"
 #include "format/model/model.h"
 #include "format/num/dense.h"
@@ -14,6 +15,10 @@
 /* What the tools have in common on their command lines; see options.h. */
 struct kymo_fit_opts {
     const char *in, *out;
+    const char *const
+        *parts; /* [n_parts] all of the matrix, in being the first; NULL: in alone */
+    size_t n_parts;
+    bool mpi;              /* parts are shared out among processes */
     const char *labels;    /* where the state of every row goes, or NULL */
     const char *transform; /* NULL: spec for a matrix that has one, else none */
     const char *weights;   /* file of one weight a row, or NULL */
@@ -27,9 +32,14 @@ struct kymo_fit_opts {
 struct kymo_fit {
     const struct kymo_fit_opts *o;
     const char *tool;
+    const struct kymo_ranks *ranks; /* NULL: one process */
     struct kymo_arena arena;
     struct kymo_matrix m;
-    struct kymo_split split;
+    struct kymo_split split; /* of m, part by part */
+    struct kymo_fit_rows {
+        size_t windows, train, hold, lost, unmarked;
+    } all;                      /* how many rows there are, over all processes */
+    struct kymo_buf hashes;     /* u64 a part: kymo_matrix_xxh3() */
     struct kymo_model model;    /* columns and projection; states from kymo_fit_states on */
     const char *transform;      /* the one used */
     double holdout;             /* the share used */
@@ -76,6 +86,12 @@ KYMO_MUST_USE kymo_status kymo_fit_states(struct kymo_fit *f, const char *family
  */
 KYMO_MUST_USE kymo_status kymo_fit_finish(struct kymo_fit *f, const uint32_t *label,
                                           bool finished, json_t *fit, struct kymo_err *err);
+
+/* Is it this process that writes and speaks? */
+static inline bool kymo_fit_speaks(const struct kymo_fit *f)
+{
+    return !f->ranks || f->ranks->rank == 0;
+}
 
 /* The model's own object of what was tried and used, for --json. errors OUTPUT */
 KYMO_MUST_USE kymo_status kymo_fit_print_json(const struct kymo_fit *f, struct kymo_err *err);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "analyze/fit/processes.h"
 #include "analyze/fit/progress.h"
 #include "format/base/file.h"
 
@@ -15,8 +16,11 @@ int kymo_fit_parse(const struct kymo_cli *cli, int argc, char **argv, struct kym
     if (first < argc && o->in)
         return kymo_cli_usage(cli->tool, "one matrix, please: both -r and %s were given",
                               argv[first]);
-    if (first < argc)
+    if (first < argc) {
         o->in = argv[first];
+        o->parts = (const char *const *)argv + first;
+        o->n_parts = (size_t)(argc - first);
+    }
     if (!o->in)
         return kymo_cli_usage(cli->tool, "no matrix to read");
     if (!o->out)
@@ -30,6 +34,8 @@ static kymo_status run_all(struct kymo_fit *f, kymo_fit_run run, void *ctx,
                            struct kymo_err *err)
 {
     struct kymo_out probe; /* refuse an existing output before the work, not after */
+    if (!kymo_fit_speaks(f))
+        return run(f, ctx, err);
     KYMO_TRY(kymo_out_open(&probe, f->o->out, f->o->force, err));
     kymo_out_abort(&probe);
     return run(f, ctx, err);
@@ -39,12 +45,21 @@ int kymo_fit_main(const struct kymo_fit_opts *o, const char *tool, kymo_fit_run 
 {
     struct kymo_err err = {0};
     struct kymo_fit f;
-    kymo_progress_open(!o->quiet && !o->no_progress);
     kymo_fit_open(&f, o, tool);
-    const kymo_status s = run_all(&f, run, ctx, &err);
+    kymo_status s = o->mpi ? kymo_processes_open(&f.ranks, &err) : KYMO_OK;
+    if (!o->mpi) /* processes have to go on alike: none of them stops by itself */
+        kymo_progress_open(!o->quiet && !o->no_progress);
+    if (!s)
+        s = run_all(&f, run, ctx, &err);
     kymo_progress_end();
+    const struct kymo_ranks *ranks = f.ranks;
     const int stopped = (int)*kymo_progress_stop();
     const int finding = stopped && !f.model.finished ? 128 + stopped : KYMO_EXIT_OK;
     kymo_fit_close(&f);
-    return kymo_cli_finish(tool, o->in, s, &err, finding);
+    const int status = kymo_cli_finish(tool, o->in, s, &err, finding);
+    if (ranks && status)
+        ranks->leave(status);
+    if (ranks)
+        ranks->end();
+    return status;
 }

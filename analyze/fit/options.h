@@ -81,6 +81,13 @@
         KYMO_OPT_FLAG, 0, "no-progress", NULL, "no progress line", &(o)->no_progress, 0, 0       \
     }
 
+#define KYMO_FIT_OPT_MPI(o)                                                                    \
+    {                                                                                          \
+        KYMO_OPT_FLAG, 0, "mpi", NULL,                                                         \
+            "be one of several processes under mpirun, which share the matrices out",          \
+            &(o)->mpi, 0, 0                                                                    \
+    }
+
 /* Parse the table of a clusterer: one matrix in, one model out. Returns as kymo_cli_parse(). */
 int kymo_fit_parse(const struct kymo_cli *cli, int argc, char **argv, struct kymo_fit_opts *o);
 

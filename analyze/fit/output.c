@@ -112,20 +112,19 @@ void kymo_fit_print_states(const struct kymo_fit *f, FILE *to, const char *how)
     fprintf(to,
             "%zu states from %zu windows (%zu held out, %zu left out for loss, %zu unmarked); "
             "%s\n",
-            f->model.k, f->split.n_train, f->split.n_hold, f->split.n_lost, f->split.n_unmarked,
-            how);
+            f->model.k, f->all.train, f->all.hold, f->all.lost, f->all.unmarked, how);
     if (f->model.projection)
         fprintf(to, "distances along %zu of %zu principal components, %.2f%% of the variance\n",
                 f->model.p, f->model.d, f->pca_kept * 100);
     if (f->n_muted)
         fprintf(to, "%zu of %zu columns left out for want of variance\n", f->n_muted,
                 f->model.d);
-    if (f->agreed < f->split.n_train)
+    if (f->agreed < f->all.train)
         fprintf(to, "%.2f%% of the windows lie nearest to the state that they were put in\n",
-                100 * (double)f->agreed / (double)f->split.n_train);
-    if (f->split.n_hold < KYMO_HOLDOUT_MIN && f->model.spec)
+                100 * (double)f->agreed / (double)f->all.train);
+    if (f->all.hold < KYMO_HOLDOUT_MIN && f->model.spec)
         fprintf(stderr,
                 "%s: %zu windows held out, fewer than %u: no p-values, score goes by state and "
                 "distance\n",
-                f->tool, f->split.n_hold, KYMO_HOLDOUT_MIN);
+                f->tool, f->all.hold, KYMO_HOLDOUT_MIN);
 }

@@ -27,6 +27,8 @@ int kymo_parse_k(const char *tool, const char *text, uint64_t *k)
 static kymo_status draw_sample(struct kymo_search *s, struct kymo_err *err)
 {
     const struct kymo_dense *X = &s->f->X;
+    if (s->f->ranks)
+        return KYMO_OK; /* no silhouettes: they take every pair of rows */
     s->sample = *X;
     if (X->n <= KYMO_SAMPLE_ROWS)
         return KYMO_OK;
@@ -55,17 +57,20 @@ kymo_status kymo_search_open(struct kymo_search *s, struct kymo_fit *f, uint64_t
     size_t from = (size_t)k, to = (size_t)k;
     memset(s, 0, sizeof(*s));
     s->f = f;
+    if (!k && f->ranks)
+        return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
+                         "-k auto does not go with --mpi: silhouettes take every pair of rows");
     if (!k) {
         const size_t most = f->X.n / ROWS_A_STATE_MIN;
         from = least;
         to = (size_t)k_max < most ? (size_t)k_max : most;
         to = to < from ? from : to;
     }
-    if (from > f->X.n)
+    if (from > f->all.train)
         return KYMO_FAIL(
             err, KYMO_EUSAGE, KYMO_NOWHERE,
             "%zu states want at least as many windows, and there are %zu to learn from", from,
-            f->X.n);
+            f->all.train);
     s->n = to - from + 1;
     s->tried = KYMO_NEW(&f->arena, struct kymo_tried, s->n);
     if (!s->tried)

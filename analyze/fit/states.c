@@ -4,10 +4,13 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "analyze/fit/fit.h"
+#include "analyze/fit/processes.h"
 #include "format/base/size.h"
+#include "format/model/feature_group.h"
 #include "format/num/parallel.h"
 #include "format/num/stats.h"
 
@@ -24,9 +27,10 @@ static kymo_status fill_centres(struct kymo_fit *f, const uint32_t *label, struc
     struct kymo_model *m = &f->model;
     const size_t n = f->split.n_train, d = m->d;
     double *z = KYMO_NEW(&f->arena, double, d), *mass = KYMO_NEW(&f->arena, double, m->k);
-    size_t cells;
+    double *size = KYMO_NEW(&f->arena, double, m->k);
+    size_t cells = 0;
     double *sum = kymo_size_mul(m->k, d, &cells) ? KYMO_NEW(&f->arena, double, cells) : NULL;
-    if (!z || !mass || !sum)
+    if (!z || !mass || !size || !sum)
         return kymo_fit_no_memory(err);
     for (size_t i = 0; i < n; i++) {
         const double w = kymo_dense_weight(&f->X, i);
@@ -35,12 +39,16 @@ static kymo_status fill_centres(struct kymo_fit *f, const uint32_t *label, struc
         for (size_t j = 0; j < d; j++)
             sum[c * d + j] += w * z[j];
         mass[c] += w;
-        m->state[c].size++;
+        size[c]++;
     }
+    kymo_ranks_sum(f->ranks, sum, cells);
+    kymo_ranks_sum(f->ranks, mass, m->k);
+    kymo_ranks_sum(f->ranks, size, m->k);
     double total = 0;
     for (size_t c = 0; c < m->k; c++)
         total += mass[c];
     for (size_t c = 0; c < m->k; c++) {
+        m->state[c].size = (uint64_t)size[c];
         m->state[c].weight = mass[c] / total;
         for (size_t j = 0; j < d; j++)
             m->state[c].centre[j] = mass[c] > 0 ? sum[c * d + j] / mass[c] : 0;
@@ -161,9 +169,11 @@ static kymo_status look_at_rows(struct kymo_fit *f, const uint32_t *label, doubl
                 *err = l.err[b];
             return l.status[b];
         }
-    f->agreed = 0;
+    double agreed = 0;
     for (size_t i = 0; i < f->split.n_train; i++)
-        f->agreed += l.agrees[f->split.train[i]];
+        agreed += l.agrees[f->split.train[i]];
+    kymo_ranks_sum(f->ranks, &agreed, 1);
+    f->agreed = (uint64_t)agreed;
     *dist = l.dist;
     return KYMO_OK;
 }
@@ -173,22 +183,18 @@ static kymo_status look_at_rows(struct kymo_fit *f, const uint32_t *label, doubl
 /* Root mean square distance of the training rows to their common mean. */
 static kymo_status total_spread(struct kymo_fit *f, double *spread, struct kymo_err *err)
 {
-    const size_t n = f->X.n, p = f->X.d;
-    double *mean = KYMO_NEW(&f->arena, double, p), *square = KYMO_NEW(&f->arena, double, p);
-    if (!mean || !square)
+    const size_t p = f->X.d;
+    struct kymo_dense rows = f->X; /* every row counts once here, whatever it weighs */
+    double *mean = KYMO_NEW(&f->arena, double, p), *var = KYMO_NEW(&f->arena, double, p);
+    double total, sum = 0;
+    if (!mean || !var)
         return kymo_fit_no_memory(err);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < p; j++)
-            mean[j] += kymo_dense_at(&f->X, i, j) / (double)n;
-    double total = 0;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < p; j++) {
-            const double t = kymo_dense_at(&f->X, i, j) - mean[j];
-            square[j] += t * t;
-        }
+    rows.weight = NULL;
+    KYMO_TRY(kymo_ranks_moments(f->ranks, &rows, (unsigned)f->o->threads, mean, var, &total,
+                                &f->arena, err));
     for (size_t j = 0; j < p; j++)
-        total += square[j] / (double)n;
-    *spread = sqrt(total);
+        sum += var[j];
+    *spread = sqrt(sum);
     return KYMO_OK;
 }
 
@@ -197,19 +203,23 @@ static kymo_status fill_spreads(struct kymo_fit *f, const double *dist, struct k
     struct kymo_model *m = &f->model;
     double *square = KYMO_NEW(&f->arena, double, m->k),
            *mass = KYMO_NEW(&f->arena, double, m->k);
+    double *reach = KYMO_NEW(&f->arena, double, m->k);
     double all = 0, all_mass = 0, total = 0;
-    if (!square || !mass)
+    if (!square || !mass || !reach)
         return kymo_fit_no_memory(err);
-    for (size_t c = 0; c < m->k; c++)
-        m->state[c].reach = 0;
     for (size_t i = 0; i < f->split.n_train; i++) {
         const size_t row = f->split.train[i], c = f->label[row];
         const double w = kymo_dense_weight(&f->X, i);
         square[c] += w * dist[row] * dist[row];
         mass[c] += w;
-        m->state[c].reach = fmax(m->state[c].reach, dist[row]);
+        reach[c] = fmax(reach[c], dist[row]);
     }
+    kymo_ranks_sum(f->ranks, square, m->k);
+    kymo_ranks_sum(f->ranks, mass, m->k);
+    if (f->ranks)
+        f->ranks->max(reach, m->k);
     for (size_t c = 0; c < m->k; c++) {
+        m->state[c].reach = reach[c];
         m->state[c].spread = mass[c] > 0 ? sqrt(square[c] / mass[c]) : 0;
         if (c == m->noise)
             continue;
@@ -227,21 +237,46 @@ static kymo_status fill_spreads(struct kymo_fit *f, const double *dist, struct k
 static kymo_status calibrate(struct kymo_fit *f, const double *dist, struct kymo_err *err)
 {
     struct kymo_model *m = &f->model;
-    m->n_holdout = f->split.n_hold;
+    struct kymo_buf all = {0};
+    double *own = KYMO_NEW(&f->arena, double, f->split.n_hold);
+    m->n_holdout = f->all.hold;
     m->holdout = KYMO_NEW(&m->arena, double, m->n_holdout);
-    if (!m->holdout)
+    if (!own || !m->holdout)
         return kymo_fit_no_memory(err);
-    for (size_t i = 0; i < m->n_holdout; i++) {
+    for (size_t i = 0; i < f->split.n_hold; i++) {
         const size_t row = f->split.hold[i];
-        m->holdout[i] = kymo_model_novelty(m, f->label[row], dist[row]);
+        own[i] = kymo_model_novelty(m, f->label[row], dist[row]);
     }
+    const kymo_status s =
+        kymo_processes_gather(f->ranks, own, f->split.n_hold * sizeof(double), &all, err);
+    if (!s && m->n_holdout)
+        memcpy(m->holdout, all.p, m->n_holdout * sizeof(double));
+    kymo_buf_release(&all);
     kymo_sort_f64(m->n_holdout, m->holdout);
+    return s;
+}
+
+static kymo_status count_transitions(struct kymo_fit *f, struct kymo_err *err)
+{
+    struct kymo_model *m = &f->model;
+    const size_t cells = m->k * m->k;
+    KYMO_TRY(kymo_count_transitions(&f->m, f->label, m->k, m->transition, err));
+    if (!f->ranks)
+        return KYMO_OK;
+    double *sum = KYMO_NEW(&f->arena, double, cells);
+    if (!sum)
+        return kymo_fit_no_memory(err);
+    for (size_t i = 0; i < cells; i++)
+        sum[i] = (double)m->transition[i];
+    f->ranks->sum(sum, cells);
+    for (size_t i = 0; i < cells; i++)
+        m->transition[i] = (uint64_t)sum[i];
     return KYMO_OK;
 }
 
 /* -- the model -------------------------------------------------------------------------------- */
 
-static json_t *provenance_json(const struct kymo_fit *f)
+static json_t *captures_json(const struct kymo_fit *f)
 {
     char hash[24];
     json_t *list = json_array();
@@ -253,11 +288,68 @@ static json_t *provenance_json(const struct kymo_fit *f)
                                               "dropped", (json_int_t)c->dropped, "windows",
                                               (json_int_t)c->windows));
     }
-    snprintf(hash, sizeof(hash), "%016" PRIx64, kymo_matrix_xxh3(&f->m));
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows",
-                     (json_int_t)f->m.n, "left_out_for_loss", (json_int_t)f->split.n_lost,
-                     "left_out_unmarked", (json_int_t)f->split.n_unmarked, "held_out",
-                     (json_int_t)f->split.n_hold, "captures", list);
+    return list;
+}
+
+/* The captures of all processes, in their order. */
+static kymo_status gather_captures(const struct kymo_fit *f, json_t **out, struct kymo_err *err)
+{
+    json_t *own = captures_json(f);
+    *out = own;
+    if (!own)
+        return kymo_fit_no_memory(err);
+    if (!f->ranks)
+        return KYMO_OK;
+    struct kymo_buf all = {0};
+    char *text = json_dumps(own, JSON_COMPACT);
+    json_decref(own);
+    *out = json_array();
+    kymo_status s = text && *out ? KYMO_OK : kymo_fit_no_memory(err);
+    if (!s) /* each with its NUL */
+        s = kymo_processes_gather(f->ranks, text, strlen(text) + 1, &all, err);
+    for (size_t at = 0; !s && at < all.n;) {
+        const char *p = (const char *)all.p + at;
+        json_t *part = NULL;
+        s = kymo_json_parse(&part, p, strlen(p), "a process's captures", err);
+        json_array_extend(*out, part);
+        json_decref(part);
+        at += strlen(p) + 1;
+    }
+    free(text);
+    kymo_buf_release(&all);
+    return s;
+}
+
+/* The matrix's own hash, or of several parts that of theirs, in order. */
+static kymo_status matrix_hash(const struct kymo_fit *f, char hash[24], struct kymo_err *err)
+{
+    struct kymo_buf all = {0};
+    const kymo_status s = kymo_processes_gather(f->ranks, f->hashes.p, f->hashes.n, &all, err);
+    uint64_t h = 0;
+    for (size_t i = 0; !s && i < all.n; i += 8)
+        h = (i ? kymo_mix64(h) : 0) ^ kymo_load_u64(all.p + i);
+    kymo_buf_release(&all);
+    snprintf(hash, 24, "%016" PRIx64, h);
+    return s;
+}
+
+static kymo_status fill_provenance(struct kymo_fit *f, struct kymo_err *err)
+{
+    char hash[24];
+    json_t *captures = NULL;
+    kymo_status s = matrix_hash(f, hash, err);
+    if (!s)
+        s = gather_captures(f, &captures, err);
+    if (s) {
+        json_decref(captures);
+        return s;
+    }
+    f->model.provenance =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "matrix_xxh3", hash, "windows",
+                  (json_int_t)f->all.windows, "left_out_for_loss", (json_int_t)f->all.lost,
+                  "left_out_unmarked", (json_int_t)f->all.unmarked, "held_out",
+                  (json_int_t)f->all.hold, "captures", captures);
+    return f->model.provenance ? KYMO_OK : kymo_fit_no_memory(err);
 }
 
 static void put_projection(const struct kymo_fit *f)
@@ -281,13 +373,11 @@ static kymo_status complete(struct kymo_fit *f, const uint32_t *label, json_t *f
         if (dist[i] > m->state[f->label[i]].reach)
             f->label[i] = (uint32_t)m->noise; /* none that was learned from is */
     KYMO_TRY(calibrate(f, dist, err));
-    KYMO_TRY(kymo_count_transitions(&f->m, f->label, m->k, m->transition, err));
+    KYMO_TRY(count_transitions(f, err));
     m->fit = json_incref(fit);
-    m->provenance = provenance_json(f);
-    if (!m->fit || !m->provenance)
-        return kymo_fit_no_memory(err);
+    KYMO_TRY(fill_provenance(f, err));
     json_object_set_new(m->fit, "agreement",
-                        json_real((double)f->agreed / (double)f->split.n_train));
+                        json_real((double)f->agreed / (double)f->all.train));
     if (f->model.projection)
         put_projection(f);
     if (f->n_muted)
@@ -303,5 +393,7 @@ kymo_status kymo_fit_finish(struct kymo_fit *f, const uint32_t *label, bool fini
     json_decref(fit);
     if (!s && f->o->labels)
         s = kymo_fit_write_labels(f, f->o->labels, f->label, err);
-    return s ? s : kymo_model_write(&f->model, f->o->out, f->o->force, err);
+    if (s || !kymo_fit_speaks(f))
+        return s;
+    return kymo_model_write(&f->model, f->o->out, f->o->force, err);
 }

@@ -237,6 +237,54 @@ kymo_status kymo_matrix_add_capture(struct kymo_matrix *m,
     return m->capture[m->n_captures - 1].name ? KYMO_OK : too_large(m, err);
 }
 
+static kymo_status check_alike(const struct kymo_matrix *m, const struct kymo_matrix *more,
+                               const char *name, struct kymo_err *err)
+{
+    if (m->spec && more->spec)
+        KYMO_TRY(kymo_feature_spec_match(m->spec, more->spec, name, err));
+    if (m->d != more->d || m->is_f32 != more->is_f32 || !m->spec != !more->spec ||
+        !m->row != !more->row)
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                         "%s is no matrix like the first: other columns, precision or kind of "
+                         "file",
+                         name);
+    for (size_t j = 0; j < m->d; j++)
+        if (strcmp(m->column[j].name, more->column[j].name) != 0)
+            return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
+                             "%s: column %zu is '%.80s', in the first matrix '%.80s'", name,
+                             j + 1, more->column[j].name, m->column[j].name);
+    return KYMO_OK;
+}
+
+kymo_status kymo_matrix_append(struct kymo_matrix *m, const struct kymo_matrix *more,
+                               const char *name, struct kymo_err *err)
+{
+    const uint32_t captures = (uint32_t)m->n_captures;
+    KYMO_TRY(check_alike(m, more, name, err));
+    KYMO_TRY(kymo_matrix_reserve(m, more->n, err));
+    kymo_buf_put(&m->values, more->values.p, more->values.n);
+    for (size_t i = 0; more->row && i < more->n; i++) {
+        struct kymo_matrix_row r = more->row[i];
+        r.capture += captures;
+        r.entity = keep_entity(m, r.entity, strlen(r.entity));
+        if (!r.entity)
+            return too_large(m, err);
+        KYMO_TRY(add_row(m, &r, err));
+    }
+    m->n += more->n;
+    for (size_t c = 0; c < more->n_captures; c++) {
+        size_t first = 0, n = 0;
+        while (first < more->n_spans && more->span[first].capture != c)
+            first++;
+        while (first + n < more->n_spans && more->span[first + n].capture == c)
+            n++;
+        KYMO_TRY(kymo_matrix_add_capture(m, &more->capture[c], more->span + first, n, err));
+        for (size_t i = m->n_spans - n; i < m->n_spans; i++)
+            m->span[i].capture += captures;
+    }
+    return KYMO_OK;
+}
+
 kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name,
                               struct kymo_err *err)
 {

@@ -75,6 +75,15 @@ KYMO_MUST_USE kymo_status kymo_matrix_add_capture(struct kymo_matrix *m,
                                                   const struct kymo_span *span, size_t n_spans,
                                                   struct kymo_err *err);
 
+/*
+ * Add the rows, spans and captures of another matrix, which stays the caller's.
+ *
+ * errors  EINPUT: other columns, another spec or precision; ELIMIT. name is the other's, for the message
+ */
+KYMO_MUST_USE kymo_status kymo_matrix_append(struct kymo_matrix *m,
+                                             const struct kymo_matrix *more, const char *name,
+                                             struct kymo_err *err);
+
 /* The rows as clusterers take them, borrowed. */
 static inline struct kymo_dense kymo_matrix_dense(const struct kymo_matrix *m)
 {
