@@ -74,8 +74,8 @@ struct kymo_linkage_out {
  *            by the recurrence in double. A merge is never lower than its parts (but for centroid).
  *
  * cost    d: columns; rows: ward O(n^2 d) time, O(n d) memory; single O(n^2 d log n) at worst, O(n d)
- *         memory; average, complete O(n^2 d) time, at most n^2 / 4 doubles and a sixth more, mostly
- *         half of that; centroid O(n^2 d) in practice, O(n d) memory.
+ *         memory; average, complete O(n^2 d) time, at most n^2 / 4 doubles and a quarter more;
+ *         centroid O(n^2 d) in practice, O(n d) memory.
  *         distances: O(n^2) in practice, O(n^3) at worst; n (n - 1) / 2 doubles
  * errors  ELIMIT: the arena's cap, which bounds scratch memory too; or n past 2^31
  * source  Murtagh, A survey of recent advances in hierarchical clustering algorithms, Computer J. 26,

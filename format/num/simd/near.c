@@ -306,12 +306,13 @@ kymo_status kymo_near_init(struct kymo_near_set *s, const struct kymo_dense *x,
     made.scale = KYMO_NEW(arena, float, made.cap);
     made.slack = KYMO_NEW(arena, float, made.cap);
     made.group = KYMO_NEW(arena, uint32_t, made.cap);
+    made.tile_group = KYMO_NEW_RAW(arena, uint32_t, made.cap / TILE_SLOTS);
     made.slot = KYMO_NEW_RAW(arena, uint32_t, made.cap);
     made.place = KYMO_NEW_RAW(arena, uint32_t, made.cap);
     made.turn = KYMO_NEW_RAW(arena, uint32_t, made.cap);
     made.mark = KYMO_NEW(arena, uint32_t, made.cap);
-    if (!made.slot || !made.place || !made.turn || !made.mark || !made.centre || !made.x ||
-        !made.query || !made.scale || !made.slack || !made.group)
+    if (!made.tile_group || !made.slot || !made.place || !made.turn || !made.mark ||
+        !made.centre || !made.x || !made.query || !made.scale || !made.slack || !made.group)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "the search over %zu rows by %zu columns passes the memory budget",
                          x->n, x->d);
@@ -469,15 +470,45 @@ static void look(const struct search *c, struct tile *t, size_t lane, size_t tur
     }
 }
 
+/* The group of all rows in two panels, NONE where there are several. */
+static uint32_t group_of_tile(const struct kymo_near_set *s, size_t tile)
+{
+    uint32_t group = KYMO_NEAR_NONE;
+    for (size_t p = tile * TILE_SLOTS; p < (tile + 1) * TILE_SLOTS; p++) {
+        if (s->slack[p] < 0) /* empty */
+            continue;
+        if (group != KYMO_NEAR_NONE && group != s->group[p])
+            return KYMO_NEAR_NONE;
+        group = s->group[p];
+    }
+    return group;
+}
+
+/* The group of all queries of a tile, NONE where there are several. */
+static uint32_t group_of_queries(const struct search *c, size_t group)
+{
+    const struct kymo_near_set *s = c->s;
+    const size_t lo = group * QUERIES;
+    const size_t hi = lo + QUERIES < c->n_q ? lo + QUERIES : c->n_q;
+    const uint32_t first = s->group[s->place[c->q[c->turn[lo]]]];
+    for (size_t i = lo; i < hi; i++)
+        if (s->group[s->place[c->q[c->turn[i]]]] != first)
+            return KYMO_NEAR_NONE;
+    return first;
+}
+
 static void search_strip(const struct search *c, size_t group, size_t lo, size_t hi)
 {
     const struct kymo_near_set *s = c->s;
+    const uint32_t own = group_of_queries(c, group);
     struct tile t;
     t.d = s->d;
     t.query = s->query + group * s->d * QUERIES;
     for (size_t l = 0; l < QUERIES; l++)
         load_limit(c, &t, l, group * QUERIES + l);
     for (size_t p = lo; p < hi; p += 2) {
+        if (own != KYMO_NEAR_NONE && own == s->tile_group[p / 2])
+            continue; /* none of these is a neighbour of any of those */
         t.panel = s->x + p * s->d * LANES;
         t.scale = s->scale + p * LANES;
         t.slack = s->slack + p * LANES;
@@ -543,6 +574,8 @@ void kymo_near_search(struct kymo_near_set *s, size_t n_q, const uint32_t *q,
     struct search c = {.s = s, .n_q = n_q, .q = q, .best = best, .value = value, .ctx = ctx};
     order_queries(s, n_q, q);
     c.turn = s->turn;
+    for (size_t i = 0; i < s->n_panels / 2; i++)
+        s->tile_group[i] = n_q < SORTED_QUERIES_MIN ? KYMO_NEAR_NONE : group_of_tile(s, i);
     c.tile = choose_tile();
     c.gain = s->unit * s->unit * gain_of(s->d);
     c.strip_panels = 2 + STRIP_BYTES / (LANES * sizeof(float) * s->d) / 2 * 2;

@@ -41,6 +41,7 @@ struct kymo_near_set {
     float *scale;          /* [n_panels * 16] s of the value below */
     float *slack;          /* [n_panels * 16] -INFINITY: an empty place */
     uint32_t *group;       /* [n_panels * 16] */
+    uint32_t *tile_group;  /* [n_panels / 2] of all rows of two panels, during a search; NONE */
     uint32_t *slot;        /* [cap] of a place */
     uint32_t *place;       /* [cap] of a slot */
     uint32_t *turn, *mark; /* [cap] scratch; mark is 0 between uses */
