@@ -127,7 +127,7 @@ add_avx512(const struct kymo_distsum *p, size_t i, size_t lo, size_t hi, double 
             const __m512d v = _mm512_loadu_pd(y + j * LANES);
 #pragma GCC unroll 8
             for (size_t q = 0; q < LANES; q++) {
-                const __m512d t = _mm512_sub_pd(_mm512_set1_pd(x[j * LANES + q]), v);
+                const __m512d t = _mm512_sub_pd(v, _mm512_set1_pd(x[j * LANES + q]));
                 dist[q] = _mm512_fmadd_pd(t, t, dist[q]);
             }
         }

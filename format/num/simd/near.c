@@ -169,7 +169,7 @@ tile_avx512(struct tile *t)
 #pragma GCC unroll 4
             for (size_t q = 0; q < QUERIES; q++) {
                 const __m512 x = _mm512_set1_ps(query[j * QUERIES + q]);
-                const __m512 va = _mm512_sub_ps(x, ya), vb = _mm512_sub_ps(x, yb);
+                const __m512 va = _mm512_sub_ps(ya, x), vb = _mm512_sub_ps(yb, x);
                 sum[q][0] = _mm512_fmadd_ps(va, va, sum[q][0]);
                 sum[q][1] = _mm512_fmadd_ps(vb, vb, sum[q][1]);
             }
