@@ -75,6 +75,8 @@ struct store {
     struct kymo_near_set near; /* single rows, and clusters by their means */
     uint32_t *cluster;         /* [n_clusters] their slots, ascending */
     size_t n_clusters;
+    uint32_t *dead; /* [n_dead] slots without a cluster, until packing */
+    size_t n_dead;
     double *column;      /* scratch: columns of single rows, [singles, n_clusters] */
     size_t column_cells; /* room in it */
     size_t n_workers;
@@ -163,8 +165,8 @@ static void rows_of_singles(const struct store *s, size_t n, const uint32_t *slo
     for (size_t q = 0; q < n; q++) {
         for (size_t p = 0; p < s->n_singles; p++)
             to[q][s->single[p]] = raw[q][p];
-        for (size_t t = 0; t < s->slots; t++)
-            to[q][t] = s->kind[t] == DEAD ? FAR : to[q][t];
+        for (size_t t = 0; t < s->n_dead; t++)
+            to[q][s->dead[t]] = FAR;
         for (size_t c = 0; c < s->n_clusters; c++)
             to[q][s->cluster[c]] = column[q * s->n_clusters + c];
     }
@@ -489,10 +491,12 @@ static void make_rows(struct joining *g)
 
 static void list_clusters(struct store *s)
 {
-    s->n_clusters = 0;
+    s->n_clusters = s->n_dead = 0;
     for (size_t t = 0; t < s->slots; t++)
         if (s->kind[t] == CLUSTER)
             s->cluster[s->n_clusters++] = (uint32_t)t;
+        else if (s->kind[t] == DEAD)
+            s->dead[s->n_dead++] = (uint32_t)t;
 }
 
 static kymo_status join(void *store, size_t n_pairs, const struct kymo_slot_pair *pair,
@@ -594,6 +598,7 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
     s->found = KYMO_NEW_RAW(a, struct kymo_near, s->slots);
     s->group = KYMO_NEW_RAW(a, struct group, s->slots / 2 + 2);
     s->log = KYMO_NEW_RAW(a, struct logged, s->slots);
+    s->dead = KYMO_NEW_RAW(a, uint32_t, s->slots);
     s->seen = KYMO_NEW(a, uint32_t, s->slots);
     s->cluster = KYMO_NEW_RAW(a, uint32_t, s->slots / 2 + 1);
     s->column_cells = s->slots * (s->slots / COLUMNS_SHARE + COLUMNS_MIN);
@@ -603,7 +608,7 @@ static kymo_status make_scratch(struct store *s, struct kymo_arena *a, struct ky
         s->n_workers = WORKERS_MAX;
     s->temp = KYMO_NEW(a, double *, s->n_workers);
     s->query = KYMO_NEW(a, double *, s->n_workers);
-    if (!s->list || !s->found || !s->log || !s->seen || !s->group || !s->cluster ||
+    if (!s->list || !s->found || !s->log || !s->dead || !s->seen || !s->group || !s->cluster ||
         !s->column || !s->temp || !s->query)
         return no_memory(s->slots, err);
     for (size_t i = 0; i < s->n_workers; i++) {

@@ -106,7 +106,7 @@ AVX512 static void panels_avx512(size_t n_panels, size_t d, const double *panel,
             for (size_t q = 0; q < QUERIES; q++) {
                 /* Subtraction keeps the adder busy, 1 * x - v the multiplier, to the same bits. */
                 const __m512d x = _mm512_set1_pd(query[j * QUERIES + q]);
-                const __m512d t = q % 2 ? _mm512_sub_pd(x, v) : _mm512_fmsub_pd(one, x, v);
+                const __m512d t = q % 2 ? _mm512_sub_pd(v, x) : _mm512_fmsub_pd(one, x, v);
                 sum[q] = _mm512_add_pd(sum[q], _mm512_mul_pd(t, t));
             }
         }
