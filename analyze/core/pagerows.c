@@ -49,10 +49,7 @@ static kymo_status add_slab(struct kymo_page_rows *r, struct kymo_err *err)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "the distances of clusters pass the memory budget after %zu MiB",
                          r->n_slabs * SLAB_PAGES * KYMO_PAGE_DOUBLES * sizeof(double) >> 20);
-    r->slab[r->n_slabs] = slab;
-    for (size_t i = SLAB_PAGES; i > 0; i--)
-        give_back(r, (uint32_t)(r->n_slabs * SLAB_PAGES + i - 1));
-    r->n_slabs++;
+    r->slab[r->n_slabs++] = slab;
     return KYMO_OK;
 }
 
@@ -61,10 +58,14 @@ kymo_status kymo_page_rows_add(struct kymo_page_rows *r, size_t slot, size_t wid
 {
     const size_t want = pages_for(width);
     while (r->n[slot] < want) {
-        if (r->free_page == NO_PAGE)
-            KYMO_TRY(add_slab(r, err));
-        const uint32_t id = r->free_page;
-        memcpy(&r->free_page, page_at(r, id), sizeof(id));
+        uint32_t id = r->free_page;
+        if (id != NO_PAGE) {
+            memcpy(&r->free_page, page_at(r, id), sizeof(id));
+        } else {
+            if (r->n_pages == r->n_slabs * SLAB_PAGES)
+                KYMO_TRY(add_slab(r, err));
+            id = r->n_pages++;
+        }
         r->page[slot * r->pages_max + r->n[slot]++] = id;
     }
     return KYMO_OK;

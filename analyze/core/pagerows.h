@@ -17,7 +17,8 @@ struct kymo_page_rows {
     uint32_t *n;      /* [slots] pages a row holds; 0: there is no row in this slot */
     double **slab;    /* [n_slabs] */
     size_t n_slabs, slabs_max;
-    uint32_t free_page; /* first of a list through the pages */
+    uint32_t n_pages;   /* handed out so far; pages past them were never touched */
+    uint32_t free_page; /* first of a list through the pages given back */
     struct kymo_arena *arena;
 };
 
