@@ -16,6 +16,7 @@ void kymo_fit_open(struct kymo_fit *f, const struct kymo_fit_opts *o, const char
 {
     memset(f, 0, sizeof(*f));
     f->o = o;
+    f->at = o->in;
     f->tool = tool;
     kymo_arena_init(&f->arena, KYMO_MATRIX_BYTES_MAX);
     kymo_matrix_init(&f->m, 0);
@@ -27,6 +28,7 @@ void kymo_fit_close(struct kymo_fit *f)
     kymo_model_release(&f->model);
     kymo_matrix_release(&f->m);
     kymo_buf_release(&f->hashes);
+    kymo_buf_release(&f->ends);
     kymo_arena_release(&f->arena);
 }
 
@@ -202,8 +204,10 @@ static kymo_status split_part(struct kymo_fit *f, const struct kymo_matrix *part
                               .n_unmarked = to->n_unmarked + s.n_unmarked,
                               .train = train,
                               .hold = hold};
+    const size_t end = before + part->n;
     kymo_buf_u64(&f->hashes, kymo_matrix_xxh3(part));
-    return f->hashes.failed ? kymo_fit_no_memory(err) : KYMO_OK;
+    kymo_buf_put(&f->ends, &end, sizeof(end));
+    return f->hashes.failed || f->ends.failed ? kymo_fit_no_memory(err) : KYMO_OK;
 }
 
 /* What the first part of all decides, alike in every process. */
@@ -223,6 +227,7 @@ static kymo_status load_another(struct kymo_fit *f, const char *path, struct kym
 {
     struct kymo_matrix more;
     const size_t before = f->m.n;
+    f->at = path;
     kymo_matrix_init(&more, 0);
     kymo_status s = kymo_matrix_load(&more, path, err);
     if (!s)
@@ -245,7 +250,8 @@ static kymo_status load_parts(struct kymo_fit *f, struct kymo_err *err)
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
                          "%zu processes want at least as many matrices, and there are %zu",
                          size, n);
-    KYMO_TRY(kymo_matrix_load(&f->m, o->parts ? o->parts[from] : o->in, err));
+    f->at = o->parts ? o->parts[from] : o->in;
+    KYMO_TRY(kymo_matrix_load(&f->m, f->at, err));
     KYMO_TRY(choose_by_first(f, err));
     KYMO_TRY(split_part(f, &f->m, 0, err));
     for (size_t i = from + 1; i < to; i++)
@@ -268,7 +274,7 @@ static kymo_status load_rows(struct kymo_fit *f, struct kymo_err *err)
     KYMO_TRY(load_parts(f, err));
     count_all(f);
     if (f->m.n == 0)
-        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has no rows to learn from", o->in);
+        return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s has no rows to learn from", f->at);
     if (f->split.n_train == 0)
         return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
                          "%s: of %zu windows, %zu lost too much and %zu lie in no mark: none "

@@ -39,7 +39,9 @@ struct kymo_fit {
     struct kymo_fit_rows {
         size_t windows, train, hold, lost, unmarked;
     } all;                      /* how many rows there are, over all processes */
-    struct kymo_buf hashes;     /* u64 a part: kymo_matrix_xxh3() */
+    const char *at;             /* the part that was read last, for messages */
+    struct kymo_buf hashes;     /* u64 a part of this process: kymo_matrix_xxh3() */
+    struct kymo_buf ends;       /* size_t a part: rows of m up to its end */
     struct kymo_model model;    /* columns and projection; states from kymo_fit_states on */
     const char *transform;      /* the one used */
     double holdout;             /* the share used */

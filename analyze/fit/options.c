@@ -55,8 +55,8 @@ int kymo_fit_main(const struct kymo_fit_opts *o, const char *tool, kymo_fit_run 
     const struct kymo_ranks *ranks = f.ranks;
     const int stopped = (int)*kymo_progress_stop();
     const int finding = stopped && !f.model.finished ? 128 + stopped : KYMO_EXIT_OK;
+    const int status = kymo_cli_finish(tool, f.at, s, &err, finding);
     kymo_fit_close(&f);
-    const int status = kymo_cli_finish(tool, o->in, s, &err, finding);
     if (ranks && status)
         ranks->leave(status);
     if (ranks)

@@ -261,6 +261,11 @@ static kymo_status count_transitions(struct kymo_fit *f, struct kymo_err *err)
     struct kymo_model *m = &f->model;
     const size_t cells = m->k * m->k;
     KYMO_TRY(kymo_count_transitions(&f->m, f->label, m->k, m->transition, err));
+    /* Rows without facts follow one another, but not from one part to the next. */
+    const size_t *end = (const size_t *)(const void *)f->ends.p;
+    for (size_t i = 0; !f->m.row && i < f->ends.n / sizeof(*end); i++)
+        if (end[i] > 0 && end[i] < f->m.n)
+            m->transition[f->label[end[i] - 1] * m->k + f->label[end[i]]]--;
     if (!f->ranks)
         return KYMO_OK;
     double *sum = KYMO_NEW(&f->arena, double, cells);
