@@ -400,9 +400,18 @@ static __always_inline bool is_timed(struct kymo_ring_ctl *c)
     return likely(c->ceiling == KYMO_LEVEL_FULL) || one_in(c, KYMO_TIME_EVERY);
 }
 
-/* The same where some tasks are but counted. */
+/* Is the task known to be left out, by the answers that hold now? */
+static __always_inline bool is_rejected(const struct kymo_ring_ctl *c,
+                                        const struct kymo_slot *s)
+{
+    return (s->choice & ~(u32)KYMO_SLOT_MEMBER) == (c->generation | KYMO_SLOT_REJECTED);
+}
+
+/* The same where some tasks are but counted, or left out. */
 static __always_inline bool is_worth_timing(struct kymo_ring_ctl *c, const struct kymo_slot *s)
 {
+    if (unlikely(is_rejected(c, s)))
+        return false;
     return !whom.counts || !(s->choice & KYMO_SLOT_COUNTED) || c->ceiling != KYMO_LEVEL_FULL ||
            one_in(c, KYMO_TIME_EVERY);
 }
@@ -554,6 +563,12 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
         s->entered_ns = 0;
         call.dur_ns = now - entered;
         record(regs, c, cpu, true, now, &call);
+        return 0;
+    }
+    if (is_rejected(c, s)) {
+        c->seen++;
+        c->filtered++;
+        s->entered_ns = 0;
         return 0;
     }
     if ((c->ceiling == KYMO_LEVEL_COUNTS || whom.counts) && counted(c, s, cpu, &call))

@@ -48,7 +48,7 @@ figure() {
     shift 2
     wants "$name" || return 0
     pattern=$(printf '|%s' "$@")
-    pattern="^(${pattern:1})\$"
+    pattern="^(${pattern:1})\$" pattern=${pattern//+/[+]}
     : >"$work/ratios" : >"$work/lines"
     for round in $(seq "$reps"); do
         # An older BLAS is told elsewhere to be careful on newer processors; the peers here are measured as they come.
