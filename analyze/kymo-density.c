@@ -8,7 +8,7 @@
 
 #include "analyze/core/density.h"
 #include "analyze/core/hdbscan.h"
-#include "analyze/fit/options.h"
+#include "analyze/fit/fit_options.h"
 #include "analyze/fit/progress.h"
 #include "analyze/fit/search.h"
 

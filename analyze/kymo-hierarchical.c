@@ -11,7 +11,7 @@
 #include "analyze/core/dendrogram.h"
 #include "analyze/core/linkage.h"
 #include "analyze/core/metrics.h"
-#include "analyze/fit/options.h"
+#include "analyze/fit/fit_options.h"
 #include "analyze/fit/progress.h"
 #include "analyze/fit/search.h"
 #include "format/base/file.h"

@@ -10,7 +10,7 @@
 #include "analyze/core/kmeans.h"
 #include "analyze/core/metrics.h"
 #include "analyze/core/minibatch.h"
-#include "analyze/fit/options.h"
+#include "analyze/fit/fit_options.h"
 #include "analyze/fit/progress.h"
 #include "analyze/fit/search.h"
 #include "format/base/size.h"

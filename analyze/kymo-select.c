@@ -9,8 +9,8 @@
 
 #include "analyze/core/metrics.h"
 #include "analyze/fit/family.h"
-#include "analyze/fit/judge.h"
-#include "analyze/fit/options.h"
+#include "analyze/fit/fit_options.h"
+#include "analyze/fit/partition.h"
 #include "analyze/fit/progress.h"
 #include "analyze/fit/search.h"
 #include "format/base/file.h"

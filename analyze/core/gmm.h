@@ -6,9 +6,9 @@
 
 #include <signal.h>
 
+#include "analyze/core/ranks.h"
 #include "format/base/arena.h"
 #include "format/base/err.h"
-#include "analyze/core/ranks.h"
 #include "format/num/dense.h"
 #include "format/num/mixture.h"
 
@@ -46,7 +46,8 @@ struct kymo_gmm_in {
     double tol;      /* change of the mean log-likelihood, nats a row; 0: only max_iter ends */
     size_t max_iter; /* M steps after the start's own, >= 1 */
     unsigned n_threads;
-    const struct kymo_ranks *ranks; /* x is some of the rows, the others are elsewhere; NULL: all */
+    const struct kymo_ranks
+        *ranks; /* x is some of the rows, the others are elsewhere; NULL: all */
     const volatile sig_atomic_t *stop;                      /* may be NULL */
     void (*tick)(void *ctx, const struct kymo_gmm_tick *t); /* may be NULL */
     void *tick_ctx;

@@ -6,9 +6,9 @@
 
 #include <signal.h>
 
+#include "analyze/core/ranks.h"
 #include "format/base/arena.h"
 #include "format/base/err.h"
-#include "analyze/core/ranks.h"
 #include "format/num/assign.h"
 #include "format/num/dense.h"
 
@@ -25,7 +25,7 @@ enum kymo_kmeans_seeding {
     KYMO_KMEANS_SEED_AUTO, /* k-means|| where its passes are the fewer, else k-means++ */
     KYMO_KMEANS_PLUSPLUS,  /* greedy k-means++ */
     KYMO_KMEANS_PARALLEL,  /* k-means|| */
-    KYMO_KMEANS_SAMPLE,    /* greedy k-means++ on a sample drawn by place, whoever has the rows */
+    KYMO_KMEANS_SAMPLE, /* greedy k-means++ on a sample drawn by place, whoever has the rows */
 };
 
 struct kymo_kmeans_tick {

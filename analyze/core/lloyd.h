@@ -39,7 +39,7 @@ struct kymo_lloyd {
     const struct kymo_dense *X;
     size_t k, block_rows, n_blocks;
     unsigned n_threads;
-    int slack_off; /* look at every row in every pass: for tests */
+    int slack_off;                  /* look at every row in every pass: for tests */
     const struct kymo_ranks *ranks; /* NULL: all rows are here. Set before kymo_lloyd_begin() */
     struct kymo_rows32 rows;
     struct kymo_assigner a;
@@ -48,14 +48,16 @@ struct kymo_lloyd {
     uint32_t *label; /* [n] */
     size_t *size;    /* [k] rows */
     double *mass;    /* [k] their weights */
-    double inertia;  /* of the last pass: labels and C as they are; over ranks only once settled */
-    size_t visited;  /* rows that the last pass looked at */
+    double
+        inertia; /* of the last pass: labels and C as they are; over ranks only once settled */
+    size_t visited; /* rows that the last pass looked at */
     /* inner */
     size_t *peak; /* [k] largest size since the sum was made */
     double *sum;  /* [k,d] */
     double *before, *dist2, *move;
-    double *change; /* [k (d + 2)] of sums, masses and sizes, of this pass here and everywhere */
-    double *drift;   /* [k,groups] */
+    double
+        *change;   /* [k (d + 2)] of sums, masses and sizes, of this pass here and everywhere */
+    double *drift; /* [k,groups] */
     float *drift_up; /* the same, rounded up */
     float *slack;    /* [n,groups] */
     float *norm2;    /* [n] */

@@ -7,7 +7,7 @@
 
 #include "analyze/core/reduce.h"
 #include "analyze/fit/columns.h"
-#include "analyze/fit/processes.h"
+#include "analyze/fit/fit_ranks.h"
 #include "format/base/size.h"
 #include "format/io/load.h"
 #include "format/num/parallel.h"

@@ -12,7 +12,7 @@
 #include "format/model/model.h"
 #include "format/num/dense.h"
 
-/* What the tools have in common on their command lines; see options.h. */
+/* What the tools have in common on their command lines; see fit_options.h. */
 struct kymo_fit_opts {
     const char *in, *out;
     const char *const

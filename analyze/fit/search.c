@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "analyze/core/metrics.h"
-#include "analyze/fit/options.h"
+#include "analyze/fit/fit_options.h"
 #include "format/base/rng.h"
 
 #define K_MAX 4096

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "analyze/fit/fit.h"
-#include "analyze/fit/processes.h"
+#include "analyze/fit/fit_ranks.h"
 #include "format/base/size.h"
 #include "format/model/feature_group.h"
 #include "format/num/parallel.h"

@@ -43,7 +43,7 @@ done < <(grep -HoE '^ *# *include *"[^"]+"' -r bpf format record analyze replay 
 
 # options, diagnostics and exit codes are for mains, and for the options of a main that has many
 while read -r file; do
-    [[ $file =~ (^format/cli/|/kymo(-[a-z]+)?\.c$|/options\.[ch]$|^tests/|^datasets/) ]] ||
+    [[ $file =~ (^format/cli/|/kymo(-[a-z]+)?\.c$|[/_]options\.[ch]$|^tests/|^datasets/) ]] ||
         complain "$file includes format/cli, which is for mains"
 done < <(grep -lE '"format/cli/' -r format record analyze replay --include='*.[ch]')
 

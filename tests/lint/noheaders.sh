@@ -19,7 +19,7 @@ flags="-std=c11 -D_GNU_SOURCE -fsyntax-only -Wno-unknown-pragmas -isystem $poiso
 for folder in /usr/include/*/openblas-openmp; do
     [ -d "$folder" ] && flags="$flags -isystem $folder"
 done
-files=$(find format analyze -name '*.c')
+files=$(find format analyze -name '*.c' -not -path 'analyze/mpi/*') # where MPI is, nothing is missing
 [ -e replay/kymo-score.c ] && files="$files replay/kymo-score.c"
 printf '%s\n' $files | xargs -P 2 -n 8 "${CC:-gcc}" $flags || exit 1
 # The poison works: a file that includes one of them is refused.

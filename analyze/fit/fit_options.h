@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * options.h: the options that all clusterers have, once.
+ * fit_options.h: the options that all clusterers have, once.
  */
-#ifndef KYMO_FIT_OPTIONS_H
-#define KYMO_FIT_OPTIONS_H
+#ifndef KYMO_FIT_FIT_OPTIONS_H
+#define KYMO_FIT_FIT_OPTIONS_H
 
 #include "analyze/fit/fit.h"
 #include "format/base/size.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * processes.h: --mpi, and what a fit over several processes gathers.
+ * fit_ranks.h: --mpi, and what a fit over several processes gathers.
  */
-#ifndef KYMO_FIT_PROCESSES_H
-#define KYMO_FIT_PROCESSES_H
+#ifndef KYMO_FIT_FIT_RANKS_H
+#define KYMO_FIT_FIT_RANKS_H
 
 #include "analyze/core/ranks.h"
 #include "format/base/bytes.h"

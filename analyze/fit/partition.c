@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "analyze/fit/judge.h"
+#include "analyze/fit/partition.h"
 
 #include <math.h>
 #include <stdio.h>

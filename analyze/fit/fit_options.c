@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "analyze/fit/options.h"
+#include "analyze/fit/fit_options.h"
 
 #include <string.h>
 
-#include "analyze/fit/processes.h"
+#include "analyze/fit/fit_ranks.h"
 #include "analyze/fit/progress.h"
 #include "format/base/file.h"
 

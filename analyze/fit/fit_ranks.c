@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "analyze/fit/processes.h"
+#include "analyze/fit/fit_ranks.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * judge.h: how good a given partition is.
+ * partition.h: how good a given partition is.
  */
-#ifndef KYMO_FIT_JUDGE_H
-#define KYMO_FIT_JUDGE_H
+#ifndef KYMO_FIT_PARTITION_H
+#define KYMO_FIT_PARTITION_H
 
 #include "analyze/fit/fit.h"
 
