@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "analyze/core/reduce.h"
-#include "analyze/fit/columns.h"
 #include "analyze/fit/fit_ranks.h"
+#include "analyze/fit/transform.h"
 #include "format/base/size.h"
 #include "format/io/load.h"
 #include "format/num/parallel.h"
@@ -254,7 +254,7 @@ static kymo_status load_parts(struct kymo_fit *f, struct kymo_err *err)
     KYMO_TRY(kymo_matrix_load(&f->m, f->at, err));
     KYMO_TRY(choose_by_first(f, err));
     KYMO_TRY(split_part(f, &f->m, 0, err));
-    for (size_t i = from + 1; i < to; i++)
+    for (size_t i = from + 1; o->parts && i < to; i++)
         KYMO_TRY(load_another(f, o->parts[i], err));
     return KYMO_OK;
 }

@@ -12,6 +12,7 @@
 #include "format/base/size.h"
 #include "format/model/feature_group.h"
 #include "format/num/parallel.h"
+#include "format/num/simd/simd.h"
 #include "format/num/stats.h"
 
 /* Least spread of a state for novelty: in mean spreads of the states, and in that of all windows, so
@@ -309,9 +310,12 @@ static kymo_status gather_captures(const struct kymo_fit *f, json_t **out, struc
     char *text = json_dumps(own, JSON_COMPACT);
     json_decref(own);
     *out = json_array();
-    kymo_status s = text && *out ? KYMO_OK : kymo_fit_no_memory(err);
-    if (!s) /* each with its NUL */
-        s = kymo_processes_gather(f->ranks, text, strlen(text) + 1, &all, err);
+    if (!text || !*out) {
+        free(text);
+        return kymo_fit_no_memory(err);
+    }
+    /* Each with its NUL. */
+    kymo_status s = kymo_processes_gather(f->ranks, text, strlen(text) + 1, &all, err);
     for (size_t at = 0; !s && at < all.n;) {
         const char *p = (const char *)all.p + at;
         json_t *part = NULL;
@@ -381,6 +385,7 @@ static kymo_status complete(struct kymo_fit *f, const uint32_t *label, json_t *f
     KYMO_TRY(count_transitions(f, err));
     m->fit = json_incref(fit);
     KYMO_TRY(fill_provenance(f, err));
+    json_object_set_new(m->fit, "simd", json_string(kymo_simd_name(kymo_simd_level())));
     json_object_set_new(m->fit, "agreement",
                         json_real((double)f->agreed / (double)f->all.train));
     if (f->model.projection)

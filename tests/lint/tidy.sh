@@ -24,7 +24,10 @@ check() {
     exit 1
 }
 export -f check
+flags="$flags $(pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g')"
 sources=$(find format analyze replay record -name '*.c')
+# Without Open MPI's headers its module does not compile.
+pkg-config --exists ompi-c 2>/dev/null || sources=$(printf '%s\n' $sources | grep -v ^analyze/mpi/)
 # Without the kernel's skeletons, record/ does not compile.
 ls build/release/gen/*.skel.h >/dev/null 2>&1 || sources=$(printf '%s\n' $sources | grep -v ^record/)
 printf '%s\n' $sources | xargs -P 2 -I{} bash -c 'check "$1"' _ {} || exit 1

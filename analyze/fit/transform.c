@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "analyze/fit/columns.h"
+#include "analyze/fit/transform.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * columns.h: how each column gets into the space of the states.
+ * transform.h: how each column gets into the space of the states.
  */
-#ifndef KYMO_FIT_COLUMNS_H
-#define KYMO_FIT_COLUMNS_H
+#ifndef KYMO_FIT_TRANSFORM_H
+#define KYMO_FIT_TRANSFORM_H
 
 #include "analyze/fit/fit.h"
 
