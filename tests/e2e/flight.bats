@@ -44,7 +44,7 @@ loss() { kymo cat --jsonl -t loss -f "source == \"$2\"" "$3" | grep -o "\"$1\":[
 account_is_whole() {
     for s in syscall process; do
         [ "$(loss seen $s "$1")" = "$(( $(loss stored $s "$1") + $(loss filtered $s "$1") + $(loss dropped_ring $s "$1") + \
-            $(loss dropped_nested $s "$1") + $(loss dropped_queue $s "$1") ))" ] || return 1
+            $(loss dropped_nested $s "$1") + $(loss dropped_queue $s "$1") + $(loss dropped_quota $s "$1") ))" ] || return 1
     done
     [ "$(count 'pid >= 0' "$1")" = "$(loss stored syscall "$1")" ]
 }
