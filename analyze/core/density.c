@@ -369,7 +369,7 @@ static uint32_t touch_kept(const struct density *f, size_t slot)
     return first;
 }
 
-/* label: the lowest core row of the cluster, for now. */
+/* label: the lowest core row of the cluster; name_clusters() turns it into a number. */
 static void label_leaf(void *ctx, size_t leaf)
 {
     struct density *f = ctx;
