@@ -43,6 +43,7 @@ struct kymo_lloyd {
     const struct kymo_ranks *ranks; /* NULL: all rows are here. Set before kymo_lloyd_begin() */
     struct kymo_rows32 rows;
     struct kymo_assigner a;
+    int has_groups; /* a slack a row and group */
     kymo_openrows_fn *open_rows;
     double *C;       /* [k,d] */
     uint32_t *label; /* [n] */
