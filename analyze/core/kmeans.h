@@ -81,7 +81,9 @@ struct kymo_kmeans_out {
  *           lloyd.h); 16 bytes a row and O(k d) a block
  * errors    ELIMIT: the arena's cap
  * source    Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28(2), 1982;
- *           Hamerly, Making k-means even faster, SDM 2010
+ *           Hamerly, Making k-means even faster, SDM 2010;
+ *           Ding et al., Yinyang k-means, ICML 2015;
+ *           Newling and Fleuret, Fast k-means with accurate bounds, ICML 2016
  */
 KYMO_MUST_USE kymo_status kymo_kmeans(const struct kymo_kmeans_in *in, struct kymo_arena *arena,
                                       struct kymo_kmeans_out *out, struct kymo_err *err);

@@ -12,7 +12,8 @@
  *
  *         All of it rounded to the safe side (Hamerly 2010, in one number). Many centres are cut in
  *         groups of near ones, with a slack and a drift for each: a row then meets only the groups that
- *         may hold a nearer centre (Ding et al., Yinyang k-means, ICML 2015).
+ *         may hold a nearer centre (Ding et al., Yinyang k-means, ICML 2015). With few columns it meets
+ *         the centres around its own instead (exponion.h), by one slack.
  * Sums    Only rows that change their label touch the sums by cluster: minus here, plus there, by block
  *         of rows, then added in block order. A cluster that shrank to a sixteenth is summed afresh, so
  *         that what large sums lost in rounding does not stay with small ones.
@@ -20,6 +21,7 @@
 #ifndef KYMO_CORE_LLOYD_H
 #define KYMO_CORE_LLOYD_H
 
+#include "analyze/core/exponion.h"
 #include "analyze/core/ranks.h"
 #include "format/num/assign.h"
 #include "format/num/simd/openrows.h"
@@ -32,6 +34,7 @@ struct kymo_lloyd_part {
     unsigned char *touched; /* [k] */
     double moment, inertia;
     size_t changed, visited;
+    unsigned idle[KYMO_BALLS]; /* passes for which a ball of exponion.h is left out */
     struct kymo_assign_scratch scratch;
 };
 
@@ -43,7 +46,8 @@ struct kymo_lloyd {
     const struct kymo_ranks *ranks; /* NULL: all rows are here. Set before kymo_lloyd_begin() */
     struct kymo_rows32 rows;
     struct kymo_assigner a;
-    int has_groups; /* a slack a row and group */
+    int has_groups;            /* a slack a row and group */
+    struct kymo_exponion near; /* without `meet`: not used */
     kymo_openrows_fn *open_rows;
     double *C;       /* [k,d] */
     uint32_t *label; /* [n] */
@@ -76,6 +80,11 @@ struct kymo_lloyd {
 KYMO_MUST_USE kymo_status kymo_lloyd_init(struct kymo_lloyd *l, const struct kymo_dense *X,
                                           size_t k, unsigned n_threads, enum kymo_simd level,
                                           struct kymo_arena *arena, struct kymo_err *err);
+
+/* Meet the centres around the own from now on, whatever d and k, where the level has it: kymo_lloyd_init() does
+ * where it pays. Before kymo_lloyd_begin(). */
+KYMO_MUST_USE kymo_status kymo_lloyd_exponion(struct kymo_lloyd *l, enum kymo_simd level,
+                                              struct kymo_arena *arena, struct kymo_err *err);
 
 /* Begin from the centres now in l->C. */
 void kymo_lloyd_begin(struct kymo_lloyd *l);

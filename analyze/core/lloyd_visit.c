@@ -257,9 +257,127 @@ static void visit_groups(struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t
     }
 }
 
+/* -- one slack a row, and the centres around its own ------------------------------------------- */
+
+/* What a centre of a ball costs beside one of all centres: it lies elsewhere for every row. */
+#define BALL_COST 3u
+#define IDLE_PASSES 16u
+
+/* Open rows of a run of FILTER_ROWS, in row order. */
+struct herd {
+    size_t n, n_left;
+    uint32_t row[FILTER_ROWS + KYMO_OPEN_SPARE], label[FILTER_ROWS];
+    uint16_t left[FILTER_ROWS]; /* who has not found its centre yet */
+};
+
+static size_t next_tile(const struct herd *h, size_t i, uint32_t *row)
+{
+    const size_t n_rows = h->n_left - i < KYMO_TILE_ROWS ? h->n_left - i : KYMO_TILE_ROWS;
+    for (size_t r = 0; r < n_rows; r++)
+        row[r] = h->row[h->left[i + r]];
+    return n_rows;
+}
+
+static void settle(struct kymo_lloyd *l, struct herd *h, size_t i, uint32_t c, float upper,
+                   float lower)
+{
+    h->label[i] = c;
+    l->slack[h->row[i]] = round_down((double)lower - (double)upper + l->drift[c]);
+}
+
+/* The rows left meet a ball around their centres; those that it does not reach stay left. */
+static void visit_ball(struct kymo_lloyd *l, struct kymo_lloyd_part *p, struct herd *h,
+                       size_t ball)
+{
+    struct kymo_ball_tile m = {.place = {0}};
+    size_t left = 0;
+    for (size_t i = 0; i < h->n_left; i += KYMO_TILE_ROWS) {
+        uint32_t row[KYMO_TILE_ROWS];
+        size_t stride;
+        const size_t n_rows = next_tile(h, i, row);
+        const float *x =
+            kymo_rows32_tile(&l->rows, row, n_rows, KYMO_TILE_ROWS, p->scratch.tile, &stride);
+        for (size_t r = 0; r < n_rows; r++) {
+            m.own[r] = l->label[row[r]];
+            m.norm2[r] = l->norm2[row[r]];
+        }
+        l->near.meet(&l->near, ball, x, stride, &m);
+        for (size_t r = 0; r < n_rows; r++) {
+            const uint16_t at = h->left[i + r];
+            if (!(m.reached >> r & 1)) {
+                h->left[left++] = at;
+            } else if (m.clear >> r & 1) {
+                const uint32_t c = l->near.near[m.own[r] * KYMO_BALL_MOST + m.place[r]];
+                settle(l, h, at, c, m.upper[r], m.lower[r]);
+            } else {
+                struct kymo_nearest_tile t;
+                kymo_assign_exact(&l->a, row[r], &p->scratch, 0, &t);
+                settle(l, h, at, t.label[0], t.upper[0], t.lower[0]);
+            }
+        }
+    }
+    h->n_left = left;
+}
+
+/* The rows left meet all centres. */
+static void visit_left(struct kymo_lloyd *l, struct kymo_lloyd_part *p, struct herd *h)
+{
+    for (size_t i = 0; i < h->n_left; i += KYMO_TILE_ROWS) {
+        struct kymo_nearest_tile t;
+        uint32_t row[KYMO_TILE_ROWS];
+        const size_t n_rows = next_tile(h, i, row);
+        kymo_assign_tile(&l->a, row, n_rows, l->norm2, &p->scratch, &t);
+        for (size_t r = 0; r < n_rows; r++)
+            settle(l, h, h->left[i + r], t.label[r], t.upper[r], t.lower[r]);
+    }
+}
+
+/* A ball that reached too few of the rows that met it, for what it costs beside all centres, is left out for
+ * some passes. */
+static void judge_balls(const struct kymo_lloyd *l, struct kymo_lloyd_part *p,
+                        const size_t *met, const size_t *reached)
+{
+    for (size_t b = 0; b < KYMO_BALLS; b++) {
+        if (p->idle[b])
+            p->idle[b]--;
+        else if (reached[b] * l->k < met[b] * BALL_COST * kymo_ball_size(b))
+            p->idle[b] = IDLE_PASSES;
+    }
+}
+
+static void visit_balls(struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t lo_row,
+                        size_t hi)
+{
+    struct herd h;
+    size_t met[KYMO_BALLS] = {0}, reached[KYMO_BALLS] = {0};
+    for (size_t lo = lo_row; lo < hi; lo += FILTER_ROWS) {
+        h.n = filter(l, lo, lo + FILTER_ROWS < hi ? lo + FILTER_ROWS : hi, h.row);
+        h.n_left = h.n;
+        for (size_t i = 0; i < h.n; i++) {
+            kymo_rows32_fetch(&l->rows, h.row[i]);
+            h.left[i] = (uint16_t)i;
+        }
+        for (size_t ball = 0; ball < KYMO_BALLS; ball++) {
+            if (p->idle[ball])
+                continue;
+            const size_t n = h.n_left;
+            visit_ball(l, p, &h, ball);
+            met[ball] += n;
+            reached[ball] += n - h.n_left;
+        }
+        visit_left(l, p, &h);
+        for (size_t i = 0; i < h.n; i++) /* in row order: the order of sums */
+            relabel(l, p, h.row[i], h.label[i]);
+        p->visited += h.n;
+    }
+    judge_balls(l, p, met, reached);
+}
+
 void kymo_lloyd_visit(struct kymo_lloyd *l, struct kymo_lloyd_part *p, size_t lo, size_t hi)
 {
-    if (l->a.n_groups > 1)
+    if (l->near.meet && !l->first && !l->slack_off)
+        visit_balls(l, p, lo, hi);
+    else if (l->a.n_groups > 1)
         visit_groups(l, p, lo, hi);
     else
         visit_plain(l, p, lo, hi);
