@@ -34,8 +34,10 @@ static const char *value_text(char buf[40], double v, const char *unit)
         (void)snprintf(buf, 40, "-");
     else if (!strcmp(unit, "share"))
         (void)snprintf(buf, 40, "%.4g %%", 100 * v);
+    else if (!strcmp(unit, "calls") || !strcmp(unit, "rows"))
+        (void)snprintf(buf, 40, "%.0f %s", v, unit);
     else
-        (void)snprintf(buf, 40, "%.6g%s%s", v, *unit ? " " : "", unit);
+        (void)snprintf(buf, 40, "%.4g%s%s", v, *unit ? " " : "", unit);
     return buf;
 }
 

@@ -180,6 +180,12 @@ static void a_tree_is_recorded_from_begin_to_end_and_cleaned(void **state)
     assert_int_equal(c.calls, CALLS);
     assert_int_equal(c.of_child, CALLS);
     assert_int_equal(c.other, 0);
+    char command[200];
+    snprintf(command, sizeof(command),
+             "timeout -k 5 20 kymo-check /proc/%d/fd/%d | grep -q complete && "
+             "timeout -k 5 20 kymo-stat /proc/%d/fd/%d | grep -q getppid",
+             getpid(), out, getpid(), out);
+    assert_int_equal(system(command), 0);
     close(out);
     free(h);
     kymo_recording_close(r);
