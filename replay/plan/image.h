@@ -156,7 +156,7 @@ enum kymo_arg_kind {
 #define KYMO_COPY_MAX 8192u
 
 /* What becomes of a result. */
-enum kymo_out {
+enum kymo_result_to {
     KYMO_OUT_NONE = 0,
     KYMO_OUT_FD,   /* >= 0: recorded descriptor `other` is this one */
     KYMO_OUT_PAIR, /* 0: recorded descriptors `other` and `other2` are the two of KYMO_ARG_PAIR */
