@@ -90,6 +90,11 @@ RECORD_LACKS := $(foreach p,libbpf libelf zlib libcap libseccomp,$(if $(call hav
 RECORD_LACKS := $(strip $(RECORD_LACKS))
 LIBS_RECORD := $(shell pkg-config $(if $(STATIC),--static) --libs libbpf libelf zlib libcap libseccomp 2>/dev/null) -lpthread
 
+# What a sandbox needs: Linux, and its filters.
+REPLAY_LACKS := $(if $(filter Linux,$(shell uname -s)),,Linux) $(if $(call have,libseccomp),,libseccomp)
+REPLAY_LACKS := $(strip $(REPLAY_LACKS))
+LIBS_REPLAY  := $(if $(REPLAY_LACKS),,$(shell pkg-config $(if $(STATIC),--static) --libs libseccomp 2>/dev/null) -lpthread)
+
 # Fits over several processes: a module that --mpi alone opens, where Open MPI is.
 MPI_HAS := $(if $(STATIC)$(filter fuzz tsan,$(FLAVOUR)),,$(call have,ompi-c))
 MPI_MODULE := $(if $(MPI_HAS),$(B)/lib/kymo-mpi.so)
@@ -105,7 +110,7 @@ LIBS_IMPORT  := $(foreach p,$(IMPORT_HAS),$(call import_libs,$p))
 ALL_C   := $(sort $(shell find format record analyze replay -name '*.c' 2>/dev/null))
 MAIN_C  := $(filter format/kymo.c format/kymo-%.c,$(ALL_C)) \
            $(foreach d,record analyze replay,$(filter $d/kymo-%.c,$(ALL_C)))
-PART_C  := $(filter-out $(MAIN_C) analyze/mpi/%,$(ALL_C))
+PART_C  := $(filter-out $(MAIN_C) analyze/mpi/% replay/stage/actor/%,$(ALL_C))
 LIB_C   := $(filter format/%,$(PART_C))
 BPF_C   := $(wildcard bpf/*.bpf.c)
 TEST_C  := $(wildcard tests/unit/test_*.c)
@@ -126,6 +131,12 @@ PART_C := $(filter-out record/%,$(PART_C))
 TEST_C := $(filter-out $(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
 FUZZ_C := $(filter-out $(shell grep -l '"record/' $(FUZZ_C) /dev/null 2>/dev/null),$(FUZZ_C))
 BENCH_C := $(filter-out tests/bench/bench_floor.c,$(BENCH_C))
+endif
+
+ifneq ($(REPLAY_LACKS),)
+PART_C := $(filter-out replay/stage/%,$(PART_C))
+TEST_C := $(filter-out $(shell grep -l '"replay/stage/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
+BENCH_C := $(filter-out tests/bench/bench_stage.c,$(BENCH_C))
 endif
 
 obj    = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -149,6 +160,7 @@ all: $(LIB) $(MAINS) $(SYNTH) $(MPI_MODULE) left-out
 unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD) $(BENCH)
 
 left-out:
+	@$(if $(REPLAY_LACKS),echo "left out: replay/stage/ for want of $(REPLAY_LACKS); make setup installs libseccomp",:)
 	@$(if $(RECORD_LACKS),echo "left out: record/ and bpf/ for want of $(RECORD_LACKS); make setup installs them",:)
 	@$(if $(MPI_HAS)$(STATIC),:,echo "left out: --mpi of kmeans and gmm for want of Open MPI; make setup installs it")
 	@$(if $(IMPORT_LACKS),echo "left out: the importers that need $(IMPORT_LACKS); make setup installs them",:)
@@ -176,18 +188,39 @@ $(B)/obj/format/import/pcap.o: PKG_CFLAGS += $(call import_has,libpcap,PCAP)
 $(B)/obj/format/import/input.o: PKG_CFLAGS += $(call import_has,zlib,ZLIB)
 $(B)/obj/format/import/ctf.o: PKG_CFLAGS += $(call import_has,babeltrace2,BABELTRACE2)
 
+# The stage: what the actors of a replay run. It stands alone (no library, no sanitizer, linked to lie where
+# replay/plan/image.h says) and is carried inside of kymo-replay.
+STAGE_C   := $(wildcard replay/stage/actor/*.c)
+STAGE_OBJ := $(STAGE_C:%.c=$(B)/stage/%.o) $(B)/stage/replay/stage/actor/actor_entry.o
+STAGE_ELF := $(B)/gen/stage.elf
+STAGE_CFLAGS := -std=c11 -O2 $(WARN) -ffreestanding -fno-builtin -fpie -fvisibility=hidden -fno-stack-protector -fno-asynchronous-unwind-tables \
+  -fno-tree-loop-distribute-patterns -fcf-protection=none -ffile-prefix-map=$(CURDIR)=. -I.
+$(B)/stage/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,stage,$<)$(CC) $(STAGE_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/stage/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,stage,$<)$(CC) -I. -c -o $@ $<
+$(STAGE_ELF): $(STAGE_OBJ)
+	@mkdir -p $(@D)
+	$(call say,ld,$@)$(CC) -nostdlib -static -no-pie -s -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noexecstack -Wl,-Ttext-segment=0x2b00000000 \
+	  -Wl,--section-start=.kymo.inject=0x2b00800000 -o $@ $^
+$(B)/obj/replay/stage/stage_blob.o: replay/stage/stage_blob.S $(STAGE_ELF)
+	@mkdir -p $(@D)
+	$(call say,cc,$<)$(CC) -DSTAGE_ELF='"$(STAGE_ELF)"' -c -o $@ $<
+
 archive = $(call say,ar,$@)rm -f $@ && ar crD $@ $^
 $(LIB): $(call obj,$(LIB_C))
 	$(archive)
 define folder_rule
-$(B)/lib$(1).a: $(call obj,$(filter $(1)/%,$(PART_C)))
+$(B)/lib$(1).a: $(call obj,$(filter $(1)/%,$(PART_C))) $(if $(filter replay/stage/%,$(filter $(1)/%,$(PART_C))),$(B)/obj/replay/stage/stage_blob.o)
 	$$(archive)
 endef
 $(foreach d,record analyze replay,$(eval $(call folder_rule,$d)))
 
 # Link one program: its object, its folder's parts, the library, and what its first lines ask for.
 link = $(call say,ld,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out $(LIB),$(filter %.a,$^)) $(LIB) $(1)
-main_libs = $(if $(filter record/%,$(1)),$(LIBS_RECORD)) \
+main_libs = $(if $(filter record/%,$(1)),$(LIBS_RECORD)) $(if $(filter replay/%,$(1)),$(LIBS_REPLAY)) \
             $(if $(call needs,$(1),openblas),$(LIBS_BLAS)) \
             $(foreach p,$(IMPORT_HAS),$(if $(call needs,$(1),$p),$(call import_libs,$p))) \
             $(if $(call needs,$(1),open),$(filter -fopenmp,$(OPENMP))) $(LIBS_TRACE)
@@ -199,7 +232,7 @@ $(B)/bin/$(notdir $(1:.c=)): $(call obj,$(1)) $(filter $(B)/lib$(firstword $(sub
 endef
 $(foreach m,$(MAIN_C),$(eval $(call main_rule,$m)))
 
-LIBS_ALL = $(if $(RECORD_LACKS),,$(LIBS_RECORD)) $(LIBS_IMPORT) $(LIBS_BLAS) $(filter -fopenmp,$(OPENMP)) $(LIBS_TRACE)
+LIBS_ALL = $(if $(RECORD_LACKS),,$(LIBS_RECORD)) $(LIBS_REPLAY) $(LIBS_IMPORT) $(LIBS_BLAS) $(filter -fopenmp,$(OPENMP)) $(LIBS_TRACE)
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(HELP_C)) $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka $(LIBS_ALL))
@@ -216,7 +249,7 @@ $(B)/tests/minread: $(call obj,$(READ_C))
 $(B)/datasets/%: $(B)/obj/datasets/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_TRACE))
-$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(FOLDER_LIBS) $(LIB)
+$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(call obj,$(HELP_C)) $(FOLDER_LIBS) $(LIB)
 	@mkdir -p $(@D)
 	$(call link,$(LIBS_ALL))
 
