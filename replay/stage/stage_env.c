@@ -27,6 +27,7 @@
 #define NAP_NS 200000u        /* between looks at both queues and dependencies */
 #define LONG_NAP_NS 50000000u
 #define POLLED_MAX 1024u
+#define SLEEP_LOOKS 200
 
 /* One act under way. */
 struct task {
@@ -364,8 +365,12 @@ static void signals(const struct env *v, const struct kymo_iact *a)
     const uint32_t tid = __atomic_load_n(&v->s->progress[actor].tid, __ATOMIC_ACQUIRE);
     const uint32_t pid = v->s->pid[v->s->actor[actor].process];
 
-    if (actor && tid && pid && a->n && a->n <= 64)
-        syscall(SYS_tgkill, pid, tid, (int)a->n);
+    if (!actor || !tid || !pid || !a->n || a->n > 64)
+        return;
+    /* It is to find its actor where the recording found it: in a call, if an act waits for that. */
+    for (int i = 0; i < SLEEP_LOOKS && a->n_deps && inside_sleeps(v->s, tid) == 0; i++)
+        usleep(50);
+    syscall(SYS_tgkill, pid, tid, (int)a->n);
 }
 
 static void wakes(const struct env *v, const struct kymo_iact *a)

@@ -85,6 +85,9 @@ int inside_filter(int *listener, struct kymo_err *err);
 /* stage_notify.c, stage_env.c: threads */
 KYMO_MUST_USE kymo_status inside_notify(struct inside *s, struct kymo_err *err);
 KYMO_MUST_USE kymo_status inside_environment(struct inside *s, struct kymo_err *err);
+/* stage_usher.c: a thread; and whether a task sleeps: 1, 0, -1 where it cannot be seen */
+KYMO_MUST_USE kymo_status inside_usher(struct inside *s, struct kymo_err *err);
+int inside_sleeps(const struct inside *s, uint32_t tid);
 /* stage_watch.c: until it is over */
 struct inside_end {
     enum kymo_stage_end end;

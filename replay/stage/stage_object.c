@@ -228,14 +228,25 @@ static int open_object(struct inside *s, uint32_t i)
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-/* Those that a process has at the start, or that are the other end of one: the rest is made by acts. */
+static int makes(uint32_t kind)
+{
+    return kind == KYMO_ACT_LISTEN || kind == KYMO_ACT_CONNECT || kind == KYMO_ACT_ACCEPT;
+}
+
+/* Those that a process has at the start, and what the environment has that no act of its makes. The other end of
+ * a pair comes with it. */
 static void wanted(const struct inside *s, char *is_wanted)
 {
+    for (uint32_t i = 0; i < s->n_objects; i++)
+        is_wanted[i] =
+            s->object[i].is_environment &&
+            (s->object[i].kind == KYMO_OBJECT_LISTEN || s->object[i].kind == KYMO_OBJECT_DGRAM);
+    for (uint32_t i = 0; i < s->n_acts; i++)
+        if (makes(s->act[i].kind) && s->act[i].object < s->n_objects)
+            is_wanted[s->act[i].object] = 0;
     for (uint32_t p = 0; p < s->n_processes; p++)
-        for (uint32_t k = 0; s->process[p].at_start && k < s->process[p].n_starts; k++) {
-            const uint32_t o = s->start[s->process[p].start + k].object;
-            is_wanted[o] = 1;
-        }
+        for (uint32_t k = 0; s->process[p].at_start && k < s->process[p].n_starts; k++)
+            is_wanted[s->start[s->process[p].start + k].object] = 1;
 }
 
 /* Room for all above what processes number themselves. */

@@ -20,6 +20,7 @@
 
 #define TICK_NS 100000000u
 #define STILL_NS 500000000u /* nothing moves: for so long */
+#define STUCK_NS 5000000000u
 #define SPARE_NS 2000000000u
 #define SPARE_AFAP_NS 1000000000u
 
@@ -293,7 +294,9 @@ static int tick(struct watch *w, uint64_t now)
     if (is_stopped(w) || over_disk(w) || over_usage(w))
         return 1;
     if (now - w->begin_ns > w->s->o->time_ns)
-        return ends(w, KYMO_END_TIME, "the time budget is used up");
+        return now - w->moved_ns > STUCK_NS
+                   ? ends(w, KYMO_END_STUCK, "nothing moved any more, and the time is over")
+                   : ends(w, KYMO_END_TIME, "the time budget is used up");
     look_for_dead(w);
     free_stuck(w, now);
     return 0;

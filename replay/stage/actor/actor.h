@@ -88,7 +88,6 @@ void actor_lost(uint32_t actor); /* it will never be */
 uint64_t moment_of(struct self *s, const struct kymo_icall *c);
 void outcome_begin(struct self *s, uint32_t i, uint64_t now_ns);
 void outcome_end(struct self *s, uint32_t i, long ret);
-void nap_ns(struct self *s, uint64_t ns);
 
 /* actor_birth.c */
 void self_init(struct self *s, uint32_t actor, struct fdmap *m, char *lane);

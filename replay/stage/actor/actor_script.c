@@ -13,8 +13,9 @@
 #include "replay/stage/actor/actor.h"
 
 #define EPIPE_NR 32
-/* What a call needs to be asleep in the kernel once it has been begun. */
-#define SETTLE_NS 30000u
+/* A call that was begun so long ago sleeps, if it ever does; whom to ask does not take longer to answer. */
+#define SETTLED_NS 200000000u
+#define ASKED_NS_MAX 200000000
 #define LOOK_AGAIN_NS 1000000000
 
 static void pause_cpu(void)
@@ -37,15 +38,6 @@ static void tag(const struct self *s, unsigned what, uint32_t i)
     own_call(__NR_prctl, KYMO_STAGE_TAG, what, s->index, i, 0, 0);
 }
 
-void nap_ns(struct self *s, uint64_t ns)
-{
-    int64_t *ts = s->progress->wait;
-
-    ts[0] = (int64_t)(ns / 1000000000u);
-    ts[1] = (int64_t)(ns % 1000000000u);
-    own_call(__NR_clock_nanosleep, 1, 0, (uint64_t)(uintptr_t)ts, 0, 0, 0);
-}
-
 /* ---- before a call --------------------------------------------------------------------------- */
 
 /* Was it let go by the watch? */
@@ -65,17 +57,51 @@ static void wait_long(struct self *s, struct kymo_progress *p, uint32_t index)
     __atomic_fetch_sub(&p->waiters, 1, __ATOMIC_SEQ_CST);
 }
 
-static void wait_for(struct self *s, const struct kymo_dep *d)
+/* Does what this call returns depend on whether somebody sleeps already? */
+static int disturbs(const struct kymo_icall *c)
+{
+    switch (c->nr) {
+    case __NR_futex:
+    case __NR_kill:
+    case __NR_tkill:
+    case __NR_tgkill:
+    case __NR_rt_sigqueueinfo:
+    case __NR_rt_tgsigqueueinfo:
+    case __NR_pidfd_send_signal:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* An actor cannot see whether another, which was about to make its call, is asleep in it: init can. */
+static void wait_asleep(struct self *s, uint32_t actor, uint32_t index)
+{
+    struct kymo_progress *p = &PROGRESS[actor];
+    uint32_t *ask = &s->progress->scratch[KYMO_ASK];
+    const uint64_t since = clock_ns(s) - __atomic_load_n(&p->begun_ns, __ATOMIC_RELAXED);
+
+    if (since >= SETTLED_NS && since < INT64_MAX)
+        return;
+    __atomic_store_n(ask, actor + 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&MORE->asks, 1, __ATOMIC_SEQ_CST);
+    kymo_stage_futex(&MORE->asks, KYMO_FUTEX_WAKE, 1, 0);
+    s->progress->wait[0] = 0;
+    s->progress->wait[1] = ASKED_NS_MAX;
+    if (!kymo_reached(p, index))
+        kymo_stage_futex(ask, KYMO_FUTEX_WAIT, actor + 1, s->progress->wait);
+    __atomic_store_n(ask, 0, __ATOMIC_SEQ_CST);
+}
+
+static void wait_for(struct self *s, const struct kymo_icall *c, const struct kymo_dep *d)
 {
     struct kymo_progress *p = &PROGRESS[d->actor];
+    const uint32_t over = d->index & ~KYMO_DEP_BEGUN;
 
     if (!kymo_reached(p, d->index))
         wait_long(s, p, d->index);
-    if (d->index & KYMO_DEP_BEGUN && !kymo_reached(p, d->index & ~KYMO_DEP_BEGUN)) {
-        const uint64_t since = clock_ns(s) - __atomic_load_n(&p->begun_ns, __ATOMIC_RELAXED);
-        if (since < SETTLE_NS)
-            nap_ns(s, SETTLE_NS - since);
-    }
+    if (d->index & KYMO_DEP_BEGUN && disturbs(c) && !kymo_reached(p, over))
+        wait_asleep(s, d->actor, over);
 }
 
 /* Wait for the call's moment; the time then. */
@@ -185,7 +211,7 @@ static void step(struct self *s, uint32_t i)
     const struct kymo_dep *dep = SECTION(kymo_dep, dep) + c->dep;
 
     for (unsigned k = 0; k < c->n_deps; k++)
-        wait_for(s, &dep[k]);
+        wait_for(s, c, &dep[k]);
     switch (c->how) {
     case KYMO_HOW_ISSUE:
         issue(s, i);

@@ -41,6 +41,7 @@ struct kymo_more {
     uint32_t ready; /* futex: processes' leaders that wait for `go` */
     uint32_t ended; /* futex: actors that are over */
     uint32_t n_regions;
+    uint32_t asks;   /* futex: questions to the usher (stage_usher.c) so far */
     uint32_t failed; /* 1 + actor that could not begin */
     int32_t failure; /* its errno */
 };
@@ -48,6 +49,8 @@ struct kymo_more {
 /* Names of progress.scratch and spare. */
 #define KYMO_BELL 0
 #define KYMO_PASS 1 /* init lets it go: what it waits for does not come */
+#define KYMO_ASK                                                                               \
+    2 /* futex: 1 + the actor of which it wants to know that it sleeps in its call */
 #define KYMO_WANT_NONE UINT64_MAX
 
 /* futex(2) without a timeout (NULL) or with a relative one; 0 or a negative errno. */
