@@ -433,7 +433,8 @@ static void sleeps_and_wakes(struct scene *t, uint32_t waker, uint32_t sleeper)
                    IMM(3), ARG(WAIT, UINT64_MAX));
     planbuild_call(t->b, waker, SYS_futex, 1, ARG(OWN_WORD, 5), IMM(FUTEX_WAKE_PRIVATE),
                    IMM(1));
-    planbuild_after(t->b, waker, sleeper, 0 | KYMO_DEP_BEGUN);
+    planbuild_after(t->b, waker, sleeper,
+                    (planbuild_calls(t->b, sleeper) - 2) | KYMO_DEP_BEGUN);
 }
 
 static void a_thread_sleeps_until_another_wakes_it(void **state)
