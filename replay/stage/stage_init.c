@@ -22,7 +22,8 @@
 
 #define SPIN_NS 50000u
 #define LEAD_NS 5000000u /* from `go` to the plan's moment 0 */
-#define LEAVE_NS 100000000u
+#define LEAVE_NS 20000000u
+#define KILLED_NS 2000000000u
 
 uint64_t inside_now_ns(void)
 {
@@ -265,6 +266,18 @@ static kymo_status play(struct inside *s, struct inside_message *m, struct kymo_
     return KYMO_OK;
 }
 
+/* Wait for all that came of us, so that what they used is counted; those that wait for the end leave by themselves. */
+static void reap(uint64_t ns)
+{
+    const uint64_t until = inside_now_ns() + ns;
+
+    for (pid_t pid = 1; pid >= 0 && inside_now_ns() < until;) {
+        pid = waitpid(-1, NULL, WNOHANG);
+        if (pid == 0)
+            usleep(500);
+    }
+}
+
 int inside_main(struct inside *s, uid_t uid, gid_t gid)
 {
     struct inside_message m = {.news = INSIDE_END};
@@ -275,14 +288,9 @@ int inside_main(struct inside *s, uid_t uid, gid_t gid)
         e = play(s, &m, &m.err);
     if (e)
         m.news = INSIDE_FAILED;
-    /* Those that wait for the end leave by themselves; the rest ends with us. */
-    for (const uint64_t until = inside_now_ns() + LEAVE_NS; !e && inside_now_ns() < until;) {
-        const pid_t pid = waitpid(-1, NULL, WNOHANG);
-        if (pid < 0)
-            break;
-        if (pid == 0)
-            usleep(1000);
-    }
+    reap(LEAVE_NS);
+    kill(-1, SIGKILL);
+    reap(KILLED_NS);
     tell(s, &m, -1);
     return e ? 1 : 0;
 }

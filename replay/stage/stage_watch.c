@@ -139,26 +139,28 @@ static void let_go(struct watch *w, uint32_t a)
     s->freed++;
 }
 
-/* Of those in `state`, the one whose call was over (or begun) first in the recording. */
-static uint32_t first_stuck(const struct watch *w, uint32_t state, uint64_t now, uint64_t after,
-                            uint64_t *moment)
+/* Of those in `state`, the one whose call was over (or begun) first in the recording, behind `after`; 0: none. */
+static uint32_t next_stuck(const struct watch *w, uint32_t state, uint64_t now, uint32_t after)
 {
     const struct inside *s = w->s;
+    uint64_t least = UINT64_MAX, beyond = 0;
     uint32_t found = 0;
 
-    *moment = UINT64_MAX;
-    for (uint32_t a = 1; a < s->n_actors; a++) {
-        const struct kymo_icall *c = current(s, a);
-        if (!c || __atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE) != state)
-            continue;
-        if (state == KYMO_ACTOR_CALLING && !is_overdue(w, a, now))
-            continue;
-        const uint64_t at = c->enter_ns + (state == KYMO_ACTOR_CALLING ? c->dur_ns : 0);
-        if (at > after && at < *moment) {
-            *moment = at;
-            found = a;
+    for (uint32_t pass = 0; pass < 2; pass++)
+        for (uint32_t a = 1; a < s->n_actors; a++) {
+            const struct kymo_icall *c = current(s, a);
+            if (!c || __atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE) != state ||
+                (state == KYMO_ACTOR_CALLING && !is_overdue(w, a, now)))
+                continue;
+            const uint64_t at = c->enter_ns + (state == KYMO_ACTOR_CALLING ? c->dur_ns : 0);
+            if (pass == 0 && a == after)
+                beyond = at;
+            const int is_behind = at > beyond || (at == beyond && a > after);
+            if (pass == 1 && is_behind && at < least) {
+                least = at;
+                found = a;
+            }
         }
-    }
     return found;
 }
 
@@ -172,7 +174,7 @@ static int any_in(const struct inside *s, uint32_t state)
 
 static void free_stuck(struct watch *w, uint64_t now)
 {
-    uint64_t moves = 0, at = 0, moment;
+    uint64_t moves = 0;
     uint32_t state = KYMO_ACTOR_CALLING, freed = 0;
 
     for (uint32_t a = 0; a < w->s->n_actors; a++)
@@ -185,17 +187,14 @@ static void free_stuck(struct watch *w, uint64_t now)
     }
     if (now - w->moved_ns < STILL_NS)
         return;
-    if (!first_stuck(w, state, now, 0, &moment)) {
+    if (!next_stuck(w, state, now, 0)) {
         /* Those that wait for others: if nobody is there who will go on by itself. */
         if (any_in(w->s, KYMO_ACTOR_PACED) || now - w->moved_ns < SPARE_AFAP_NS)
             return;
         state = KYMO_ACTOR_HELD;
     }
-    for (uint32_t a; freed < w->n_free && (a = first_stuck(w, state, now, at, &moment)) != 0;
-         freed++) {
+    for (uint32_t a = 0; freed < w->n_free && (a = next_stuck(w, state, now, a)) != 0; freed++)
         let_go(w, a);
-        at = moment;
-    }
     if (freed && w->n_free < 1u << 20)
         w->n_free *= 2;
 }
