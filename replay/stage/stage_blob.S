@@ -3,9 +3,11 @@
  */
     .section .rodata
     .globl kymo_stage_elf
-    .globl kymo_stage_elf_end
+    .globl kymo_stage_elf_bytes
     .balign 16
 kymo_stage_elf:
     .incbin STAGE_ELF
-kymo_stage_elf_end:
+1:  .balign 8
+kymo_stage_elf_bytes:
+    .quad 1b - kymo_stage_elf
     .section .note.GNU-stack, "", %progbits

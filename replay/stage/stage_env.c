@@ -430,30 +430,44 @@ static void *environment(void *arg)
     return NULL;
 }
 
-kymo_status inside_environment(struct inside *s, struct kymo_err *err)
+static struct env *env_new(struct inside *s)
 {
     struct env *v = calloc(1, sizeof(*v));
+
+    if (!v)
+        return NULL;
+    v->s = s;
+    v->task = calloc(s->n_acts + 1, sizeof(*v->task));
+    v->peer = calloc(s->n_objects + 1, sizeof(*v->peer));
+    v->active = calloc(s->n_objects + 1, sizeof(*v->active));
+    v->out = malloc(BUFFER_BYTES);
+    v->in = malloc(BUFFER_BYTES);
+    if (v->task && v->peer && v->active && v->out && v->in)
+        return v;
+    free(v->task);
+    free(v->peer);
+    free(v->active);
+    free(v->out);
+    free(v->in);
+    free(v);
+    return NULL;
+}
+
+kymo_status inside_environment(struct inside *s, struct kymo_err *err)
+{
+    struct env *v = s->n_acts ? env_new(s) : NULL;
     pthread_t thread;
 
-    if (!s->n_acts) {
-        free(v);
+    if (!s->n_acts)
         return KYMO_OK;
-    }
-    if (v) {
-        v->s = s;
-        v->task = calloc(s->n_acts + 1, sizeof(*v->task));
-        v->peer = calloc(s->n_objects + 1, sizeof(*v->peer));
-        v->active = calloc(s->n_objects + 1, sizeof(*v->active));
-        v->out = malloc(BUFFER_BYTES);
-        v->in = malloc(BUFFER_BYTES);
-    }
-    if (!v || !v->task || !v->peer || !v->active || !v->out || !v->in)
+    if (!v)
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory for the environment");
     inside_pattern(v->out, BUFFER_BYTES, 0);
     for (uint32_t i = 0; i < s->n_objects; i++)
         if (s->object_fd[i] >= 0)
             unblock(s->object_fd[i]);
     signal(SIGPIPE, SIG_IGN);
+    /* It lives as long as this process. */
     const int e = pthread_create(&thread, NULL, environment, v);
     if (e)
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot make a thread: %s",

@@ -306,10 +306,13 @@ kymo_status inside_objects(struct inside *s, struct kymo_err *err)
         for (uint32_t i = 0; i < s->n_objects && !e; i++) {
             if (!is_wanted[i] || s->object_fd[i] >= 0 || s->object[i].kind != in_order[k])
                 continue;
+            /* What cannot be had (an address that another has) is a descriptor all the same. */
             if (open_object(s, i) < 0)
-                e = inside_fail(err, "cannot open at the start",
+                s->object_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+            if (s->object_fd[i] < 0)
+                e = inside_fail(err, "cannot open",
                                 s->object[i].path ? inside_text(s, s->object[i].path)
-                                                  : "a socket or pipe");
+                                                  : "what is open at the start");
         }
     for (uint32_t i = 0; i < s->n_objects; i++)
         lift(&s->object_fd[i], base);

@@ -17,7 +17,8 @@
 #include "format/base/size.h"
 #include "replay/stage/stage_inside.h"
 
-extern const char kymo_stage_elf[], kymo_stage_elf_end[];
+extern const char kymo_stage_elf[];
+extern const uint64_t kymo_stage_elf_bytes;
 
 #define PAGE 4096u
 
@@ -135,8 +136,7 @@ static kymo_status fill_stage(const struct inside *s, int folder, struct kymo_er
     kymo_status e = write_file(folder, "pattern", 0444, pattern, KYMO_PATTERN_FILE_BYTES, err);
     free(pattern);
     if (!e)
-        e = write_file(folder, "stage", 0555, kymo_stage_elf,
-                       (size_t)(kymo_stage_elf_end - kymo_stage_elf), err);
+        e = write_file(folder, "stage", 0555, kymo_stage_elf, kymo_stage_elf_bytes, err);
     if (!e)
         e = write_file(folder, "plan", 0444, s->image, s->image->bytes, err);
     if (!e)
@@ -160,7 +160,7 @@ static kymo_status map_control(struct inside *s, int folder, struct kymo_err *er
 /* base/.kymo, with the control file bound into it from a file system that no path leads to then. */
 static kymo_status mount_stage(struct inside *s, const char *base, struct kymo_err *err)
 {
-    char path[64], inner[80], control[80], options[96];
+    char path[64], inner[80], file[96], control[80], options[96];
 
     snprintf(path, sizeof(path), "%s%s", base, KYMO_STAGE_DIR);
     snprintf(inner, sizeof(inner), "%s/inner", path);
@@ -186,10 +186,9 @@ static kymo_status mount_stage(struct inside *s, const char *base, struct kymo_e
         close(inner_fd);
     if (e)
         return e;
-    strcat(inner, "/control");
-    if (mount(inner, control, NULL, MS_BIND, NULL))
+    snprintf(file, sizeof(file), "%s/control", inner);
+    if (mount(file, control, NULL, MS_BIND, NULL))
         return inside_fail(err, "cannot bind", "the control file");
-    *strrchr(inner, '/') = 0;
     if (umount2(inner, MNT_DETACH) || rmdir(inner) ||
         mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
         return inside_fail(err, "cannot close", KYMO_STAGE_DIR);

@@ -30,15 +30,25 @@ static inline long own_call(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_
     return kymo_call(nr, ARGS(a, b, c, d, e, f));
 }
 
-#define IMAGE ((const struct kymo_image *)KYMO_IMAGE_BASE)
-#define CONTROL ((struct kymo_control *)KYMO_CONTROL_BASE)
-#define MORE ((struct kymo_more *)(KYMO_CONTROL_BASE + KYMO_MORE_AT))
-#define PROGRESS ((struct kymo_progress *)(KYMO_CONTROL_BASE + CONTROL->progress_at))
-#define OUTCOME ((struct kymo_outcome *)(KYMO_CONTROL_BASE + CONTROL->outcome_at))
-#define PID ((uint32_t *)(KYMO_CONTROL_BASE + CONTROL->pid_at))
-#define REGION ((uint64_t *)KYMO_REGIONS_BASE)
-#define SECTION(type, name) ((const struct type *)(KYMO_IMAGE_BASE + IMAGE->name.at))
-#define BLOB ((const char *)(KYMO_IMAGE_BASE + IMAGE->blob.at))
+/* Addresses are given by image.h, the kernel, or the call that mapped there: numbers, all of them. */
+static inline void *place(uint64_t address)
+{
+    return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+}
+static inline uint64_t address(const void *p)
+{
+    return (uint64_t)(uintptr_t)p;
+}
+
+#define IMAGE ((const struct kymo_image *)place(KYMO_IMAGE_BASE))
+#define CONTROL ((struct kymo_control *)place(KYMO_CONTROL_BASE))
+#define MORE ((struct kymo_more *)place(KYMO_CONTROL_BASE + KYMO_MORE_AT))
+#define PROGRESS ((struct kymo_progress *)place(KYMO_CONTROL_BASE + CONTROL->progress_at))
+#define OUTCOME ((struct kymo_outcome *)place(KYMO_CONTROL_BASE + CONTROL->outcome_at))
+#define PID ((uint32_t *)place(KYMO_CONTROL_BASE + CONTROL->pid_at))
+#define REGION ((uint64_t *)place(KYMO_REGIONS_BASE))
+#define SECTION(type, name) ((const struct type *)place(KYMO_IMAGE_BASE + IMAGE->name.at))
+#define BLOB ((const char *)place(KYMO_IMAGE_BASE + IMAGE->blob.at))
 
 /* Recorded descriptor -> actual one, as the difference, so that pages that are never written cost nothing. Of one
  * process; a child of vfork, which shares its parent's memory but not its descriptors, has its own. */

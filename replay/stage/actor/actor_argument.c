@@ -81,11 +81,6 @@ static void *room(struct self *s, uint32_t bytes)
     return s->lane + KYMO_LANE_SCRATCH + at;
 }
 
-static uint64_t address(const void *p)
-{
-    return (uint64_t)(uintptr_t)p;
-}
-
 static void copy_bytes(char *to, const char *from, uint32_t n)
 {
     for (; n >= 8; n -= 8, to += 8, from += 8)
@@ -106,7 +101,7 @@ static uint64_t copied(struct self *s, uint64_t offset, uint32_t n)
 
 static uint64_t polled(struct self *s, uint64_t offset, uint32_t n)
 {
-    struct pollfd *p = (struct pollfd *)(uintptr_t)copied(s, offset, n * (uint32_t)sizeof(*p));
+    struct pollfd *p = (struct pollfd *)place(copied(s, offset, n * (uint32_t)sizeof(*p)));
 
     for (uint32_t i = 0; p && i < n; i++)
         p[i].fd = (int)fd_of(s->fd, (uint64_t)(int64_t)p[i].fd);
@@ -140,11 +135,11 @@ static uint64_t action(struct self *s, uint64_t value)
 
     if (!a)
         return 0;
-    a[0] = value == 2 ? address((void *)(uintptr_t)kymo_handler) : value;
+    a[0] = value == 2 ? (uint64_t)(uintptr_t)kymo_handler : value;
     a[3] = 0;
 #if defined(__x86_64__)
     a[1] = 0x04000000; /* SA_RESTORER */
-    a[2] = address((void *)(uintptr_t)kymo_restorer);
+    a[2] = (uint64_t)(uintptr_t)kymo_restorer;
 #else
     a[1] = a[2] = 0;
 #endif

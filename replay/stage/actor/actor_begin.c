@@ -39,7 +39,7 @@ void actor_fail(uint32_t actor, long error)
 
 static int open_path(const char *path, int flags)
 {
-    const long fd = own_call(__NR_openat, (uint64_t)AT_FDCWD, (uint64_t)(uintptr_t)path,
+    const long fd = own_call(__NR_openat, (uint64_t)AT_FDCWD, address(path),
                              (uint64_t)(flags | O_CLOEXEC), 0, 0, 0);
 
     if (fd < 0)
@@ -101,7 +101,7 @@ static void handle_watch(void)
 #else
     const uint64_t action[4] = {(uint64_t)(uintptr_t)kymo_handler, 0, 0, 0};
 #endif
-    own_call(__NR_rt_sigaction, KYMO_STAGE_SIGNAL, (uint64_t)(uintptr_t)action, 0, 8, 0, 0);
+    own_call(__NR_rt_sigaction, KYMO_STAGE_SIGNAL, address(action), 0, 8, 0, 0);
 }
 
 static uint64_t number(const char **text)
@@ -155,7 +155,7 @@ static void leader_starts(void *actor)
 
     /* What the recorded program did with signals before is not known; it lived. */
     const uint64_t ignore[4] = {1, 0, 0, 0};
-    own_call(__NR_rt_sigaction, SIGPIPE, (uint64_t)(uintptr_t)ignore, 0, 8, 0, 0);
+    own_call(__NR_rt_sigaction, SIGPIPE, address(ignore), 0, 8, 0, 0);
     own_call(__NR_prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0, 0);
     close_on_exec(p);
     for (uint32_t k = 1; k < IMAGE->actor.n; k++)
@@ -212,7 +212,7 @@ _Noreturn void actor_begin(uint64_t *sp)
     lanes_map(SECTION(kymo_iprocess, process)[a->process].n_lanes);
     char *stack = lane_of(a->lane) + KYMO_LANE_BYTES;
     if (argv[1][0] == 's')
-        kymo_switch(stack, leader_starts, (void *)(uintptr_t)after.actor);
+        kymo_switch(stack, leader_starts, place(after.actor));
     if (argc < 5)
         give_up();
     after.call = (uint32_t)number(&argv[3]);

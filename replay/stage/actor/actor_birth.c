@@ -21,7 +21,7 @@ static uint32_t lanes_mapped;
 
 char *lane_of(uint32_t lane)
 {
-    return (char *)(uintptr_t)(KYMO_LANE_BASE + (uint64_t)lane * KYMO_LANE_BYTES);
+    return place(KYMO_LANE_BASE + (uint64_t)lane * KYMO_LANE_BYTES);
 }
 
 void lanes_map(uint32_t n)
@@ -31,7 +31,7 @@ void lanes_map(uint32_t n)
     if (n <= lanes_mapped)
         return;
     /* PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE */
-    own_call(__NR_mmap, (uint64_t)(uintptr_t)lane_of(lanes_mapped),
+    own_call(__NR_mmap, address(lane_of(lanes_mapped)),
              (uint64_t)(n - lanes_mapped) * KYMO_LANE_BYTES, 3, 0x4032, (uint64_t)-1, 0);
     lanes_mapped = n;
 }
@@ -58,7 +58,7 @@ void self_init(struct self *s, uint32_t actor, struct fdmap *m, char *lane)
 void name_set(kymo_blob name)
 {
     if (name)
-        own_call(__NR_prctl, PR_SET_NAME, (uint64_t)(uintptr_t)(BLOB + name), 0, 0, 0, 0);
+        own_call(__NR_prctl, PR_SET_NAME, address(BLOB + name), 0, 0, 0, 0);
 }
 
 static uint32_t my_tid(void)
@@ -118,7 +118,7 @@ static void child_begins(void *of_parent)
         map_copy(&process_fd, parent->fd);
     lanes_map(p->n_lanes);
     kymo_switch(lane_of(SECTION(kymo_iactor, actor)[p->leader].lane) + KYMO_LANE_BYTES,
-                leader_plays, (void *)(uintptr_t)p->leader);
+                leader_plays, place(p->leader));
 }
 
 /* The flags of the recorded call, as clone's. clone3 keeps them in memory, which a recording does not show:
@@ -148,14 +148,14 @@ static void clone_args(const struct kymo_icall *c, uint64_t flags, char *stack, 
         room[0] = flags & ~(uint64_t)CSIGNAL;
         room[4] = flags & CSIGNAL;
         if (stack) {
-            room[5] = (uint64_t)(uintptr_t)stack - 4096;
+            room[5] = address(stack) - 4096;
             room[6] = 4096; /* where it lies; it grows as it likes */
         }
-        arg[0] = (uint64_t)(uintptr_t)room;
+        arg[0] = address(room);
         arg[1] = 64;
     } else if (c->nr == __NR_clone) {
         arg[0] = flags;
-        arg[1] = (uint64_t)(uintptr_t)stack;
+        arg[1] = address(stack);
     }
 }
 
@@ -232,10 +232,10 @@ static char *stack_of(uint32_t actor)
 
 void thread_start(uint32_t actor)
 {
-    uint64_t arg[6] = {FOR_THREADS, (uint64_t)(uintptr_t)stack_of(actor)};
-    const long ret = arg[1] ? kymo_spawn(__NR_clone, arg, stack_of(actor), thread_waits,
-                                         (void *)(uintptr_t)actor)
-                            : -ENOSYS_NR;
+    uint64_t arg[6] = {FOR_THREADS, address(stack_of(actor))};
+    const long ret =
+        arg[1] ? kymo_spawn(__NR_clone, arg, stack_of(actor), thread_waits, place(actor))
+               : -ENOSYS_NR;
 
     if (ret < 0)
         actor_fail(actor, ret);
@@ -249,9 +249,9 @@ void birth_thread(struct self *s, uint32_t i)
 
     clone_args(c, FOR_THREADS, stack, room, arg);
     outcome_begin(s, i, moment_of(s, c));
-    const long ret = stack && !s->is_guest ? kymo_spawn(c->nr, arg, stack, thread_plays,
-                                                        (void *)(uintptr_t)c->other)
-                                           : -ENOSYS_NR;
+    const long ret = stack && !s->is_guest
+                         ? kymo_spawn(c->nr, arg, stack, thread_plays, place(c->other))
+                         : -ENOSYS_NR;
     outcome_end(s, i, ret);
     if (ret > 0)
         __atomic_store_n(&PROGRESS[c->other].tid, (uint32_t)ret, __ATOMIC_RELEASE);
@@ -302,8 +302,8 @@ void birth_exec(struct self *s, uint32_t i)
     *at++ = 0;
     argv[4] = at;
     odd_fds(s->fd, at, room + 0x1f000); /* one argument: at most 128 KiB */
-    const uint64_t path = (uint64_t)(uintptr_t)KYMO_STAGE_ELF;
-    const uint64_t list = (uint64_t)(uintptr_t)argv, none = (uint64_t)(uintptr_t)envp;
+    const uint64_t path = address(KYMO_STAGE_ELF);
+    const uint64_t list = address(argv), none = address(envp);
     outcome_begin(s, i, moment_of(s, c));
     const long ret = c->nr == __NR_execveat
                          ? own_call(__NR_execveat, (uint64_t)AT_FDCWD, path, list, none, 0, 0)

@@ -63,14 +63,14 @@ static void find_in(const char *base)
     }
     for (uint32_t i = 0; symbol && names && i < n; i++)
         if (symbol[i].st_shndx != SHN_UNDEF && same(names + symbol[i].st_name, CLOCK_NAME))
-            vdso_clock = (clock_fn *)(uintptr_t)(base + symbol[i].st_value);
+            *(const void **)(void *)&vdso_clock = base + symbol[i].st_value;
 }
 
 void clock_find(const uint64_t *auxv)
 {
     for (; auxv[0] != AT_NULL; auxv += 2)
         if (auxv[0] == AT_SYSINFO_EHDR)
-            find_in((const char *)(uintptr_t)auxv[1]);
+            find_in(place(auxv[1]));
 }
 
 /* The answer goes to control memory: should the object have to ask the kernel, it is a call of the stage's own. */
@@ -79,6 +79,6 @@ uint64_t clock_ns(struct self *s)
     int64_t *ts = s->progress->wait;
 
     if (!vdso_clock || vdso_clock(CLOCK_MONOTONIC_ID, ts))
-        own_call(__NR_clock_gettime, CLOCK_MONOTONIC_ID, (uint64_t)(uintptr_t)ts, 0, 0, 0, 0);
+        own_call(__NR_clock_gettime, CLOCK_MONOTONIC_ID, address(ts), 0, 0, 0, 0);
     return (uint64_t)ts[0] * 1000000000u + (uint64_t)ts[1];
 }

@@ -29,8 +29,7 @@ static void pause_cpu(void)
 
 long kymo_stage_futex(uint32_t *word, int op, uint32_t value, const int64_t *timeout)
 {
-    return own_call(__NR_futex, (uint64_t)(uintptr_t)word, (uint64_t)op, value,
-                    (uint64_t)(uintptr_t)timeout, 0, 0);
+    return own_call(__NR_futex, address(word), (uint64_t)op, value, address(timeout), 0, 0);
 }
 
 static void tag(const struct self *s, unsigned what, uint32_t i)
@@ -119,7 +118,7 @@ uint64_t moment_of(struct self *s, const struct kymo_icall *c)
         do {
             ts[0] = (int64_t)(wake / 1000000000u);
             ts[1] = (int64_t)(wake % 1000000000u);
-            own_call(__NR_clock_nanosleep, 1, 1, (uint64_t)(uintptr_t)ts, 0, 0, 0);
+            own_call(__NR_clock_nanosleep, 1, 1, address(ts), 0, 0, 0);
             now = clock_ns(s);
         } while (now < wake && !passed(s));
     }
@@ -178,7 +177,7 @@ static void set_word(const struct kymo_icall *c, uint64_t at)
     const uint64_t base = c->kind[0] == KYMO_ARG_WORD ? KYMO_WORDS_BASE : KYMO_OWN_WORDS_BASE;
 
     if (at >= base && at < base + KYMO_WORDS_BYTES)
-        __atomic_store_n((uint32_t *)(uintptr_t)at, c->word_value, __ATOMIC_SEQ_CST);
+        __atomic_store_n((uint32_t *)place(at), c->word_value, __ATOMIC_SEQ_CST);
 }
 
 static void issue(struct self *s, uint32_t i)
@@ -252,7 +251,7 @@ static _Noreturn void leave(struct self *s)
 {
     /* Who last wrote where nobody reads any more died of that. */
     if (s->n_calls && s->call[s->n_calls - 1].ret == -EPIPE_NR) {
-        own_call(__NR_rt_sigaction, SIGPIPE, (uint64_t)(uintptr_t)ARGS(0), 0, 8, 0, 0);
+        own_call(__NR_rt_sigaction, SIGPIPE, address(ARGS(0)), 0, 8, 0, 0);
         own_call(__NR_tkill, s->progress->tid, SIGPIPE, 0, 0, 0, 0);
     }
     while (!__atomic_load_n(&CONTROL->stop, __ATOMIC_ACQUIRE))
