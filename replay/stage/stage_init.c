@@ -20,7 +20,7 @@
 #include "format/base/size.h"
 #include "replay/stage/stage_inside.h"
 
-#define SPIN_NS 50000u
+#define SPIN_NS 40000u
 #define LEAD_NS 5000000u /* from `go` to the plan's moment 0 */
 #define LEAVE_NS 20000000u
 #define KILLED_NS 2000000000u

@@ -235,7 +235,7 @@ static int makes(uint32_t kind)
 
 /* Those that a process has at the start, and what the environment has that no act of its makes. The other end of
  * a pair comes with it. */
-static void wanted(const struct inside *s, char *is_wanted)
+static void wanted(const struct inside *s, bool *is_wanted)
 {
     for (uint32_t i = 0; i < s->n_objects; i++)
         is_wanted[i] =
@@ -243,10 +243,10 @@ static void wanted(const struct inside *s, char *is_wanted)
             (s->object[i].kind == KYMO_OBJECT_LISTEN || s->object[i].kind == KYMO_OBJECT_DGRAM);
     for (uint32_t i = 0; i < s->n_acts; i++)
         if (makes(s->act[i].kind) && s->act[i].object < s->n_objects)
-            is_wanted[s->act[i].object] = 0;
+            is_wanted[s->act[i].object] = false;
     for (uint32_t p = 0; p < s->n_processes; p++)
         for (uint32_t k = 0; s->process[p].at_start && k < s->process[p].n_starts; k++)
-            is_wanted[s->start[s->process[p].start + k].object] = 1;
+            is_wanted[s->start[s->process[p].start + k].object] = true;
 }
 
 /* Room for all above what processes number themselves. */
@@ -288,7 +288,7 @@ kymo_status inside_objects(struct inside *s, struct kymo_err *err)
         KYMO_OBJECT_EPOLL, KYMO_OBJECT_EVENT,  KYMO_OBJECT_TIMER,   KYMO_OBJECT_SIGNAL,
         KYMO_OBJECT_OTHER, KYMO_OBJECT_LISTEN, KYMO_OBJECT_INOTIFY,
     };
-    char *is_wanted = calloc(s->n_objects + 1, 1);
+    bool *is_wanted = calloc(s->n_objects + 1, sizeof(*is_wanted));
     uint32_t base;
 
     s->object_fd = malloc((s->n_objects + 1) * sizeof(*s->object_fd));

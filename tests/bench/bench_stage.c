@@ -3,10 +3,13 @@
  *
  *     bench_stage PLAN [afap|original|PACE]   play a plan file; each call whose result differs is a line
  *     bench_stage [mix [CALLS]]               how many calls a second a file mix makes, as RESULT lines
+ *     bench_stage fork|vfork                  what starting a program costs
+ *     bench_stage turns                       what it costs that one waits for the other
  *     bench_stage pace                        how late calls begin that are due every 200 us
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +168,83 @@ static int pace(void)
     return 0;
 }
 
+/* Programs started one after the other, as a shell does it. */
+static int programs(long nr)
+{
+    enum { N = 1000 };
+    struct planbuild *b = planbuild_new();
+    const uint32_t p = planbuild_process(b, KYMO_NONE, 1), a = planbuild_leader(b, p);
+    struct kymo_stage_result r;
+
+    for (uint32_t i = 0; i < N; i++) {
+        const uint32_t child = planbuild_process(b, p, 0), c = planbuild_leader(b, child);
+        struct kymo_icall *call = planbuild_call(b, a, nr, 1234, IMM(SIGCHLD));
+        call->how = KYMO_HOW_FORK;
+        call->other = child;
+        call = planbuild_call(b, c, SYS_execve, 0, IMM(0));
+        call->how = KYMO_HOW_EXEC;
+        call->text = planbuild_text(b, "program");
+        planbuild_call(b, c, SYS_getpid, 1, IMM(0));
+        planbuild_call(b, c, SYS_exit_group, 0, IMM(0))->how = KYMO_HOW_EXIT;
+        planbuild_call(b, a, SYS_wait4, 1234, IMM(-1), SINK(0), IMM(0), IMM(0));
+    }
+    if (run(planbuild_image(b), 0, &r))
+        return 4;
+    const double ns = (double)(r.end_ns - r.begin_ns);
+    double made = 0, became = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        const struct kymo_outcome *o = &r.outcome[planbuild_index(b, a, 2 * i)];
+        made += (double)(o->exit_ns - o->enter_ns);
+        o = &r.outcome[planbuild_index(b, a + 1 + i, 0)];
+        became += (double)(o->exit_ns - o->enter_ns);
+    }
+    printf("made in %.1f us, became another program in %.1f us\n", made / 1e3 / N, became / 1e3 / N);
+    printf("RESULT stage_program_us %.1f us 1\n", ns / 1e3 / N);
+    planbuild_free(b);
+    free(r.outcome);
+    return 0;
+}
+
+/* Two processes that write to each other in turn, through pipes. */
+static int turns(void)
+{
+    enum { N = 20000 };
+    struct planbuild *b = planbuild_new();
+    uint32_t a[2];
+    struct kymo_stage_result r;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t p = planbuild_process(b, KYMO_NONE, 1);
+        a[i] = planbuild_leader(b, p);
+        planbuild_start(b, p, i ? 0 : 1, 0);
+        planbuild_start(b, p, i ? 1 : 0, 2);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        planbuild_object(b, (struct kymo_iobject){.kind = KYMO_OBJECT_PIPE,
+                                                  .pair = 2 * i + 1,
+                                                  .flags = O_WRONLY});
+        planbuild_object(b, (struct kymo_iobject){.kind = KYMO_OBJECT_PIPE, .pair = 2 * i});
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        planbuild_start(b, i, i ? 3 : 4, 1);
+        planbuild_start(b, i, i ? 4 : 3, 3);
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        planbuild_call(b, a[0], SYS_write, 1, FD(1), PATTERN(0), IMM(1));
+        planbuild_call(b, a[1], SYS_read, 1, FD(3), SINK(0), IMM(1))->flags = KYMO_ICALL_BLOCKS;
+        planbuild_after(b, a[1], a[0], 2 * i);
+        planbuild_call(b, a[1], SYS_write, 1, FD(1), PATTERN(0), IMM(1));
+        planbuild_call(b, a[0], SYS_read, 1, FD(3), SINK(0), IMM(1))->flags = KYMO_ICALL_BLOCKS;
+        planbuild_after(b, a[0], a[1], 2 * i + 1);
+    }
+    if (run(planbuild_image(b), 0, &r))
+        return 4;
+    printf("RESULT stage_turn_us %.2f us 1\n", (double)(r.end_ns - r.begin_ns) / 1e3 / (2 * N));
+    planbuild_free(b);
+    free(r.outcome);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "mix";
@@ -173,6 +253,14 @@ int main(int argc, char **argv)
         return mix(argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 500000);
     if (!strcmp(what, "pace"))
         return pace();
+    if (!strcmp(what, "fork"))
+        return programs(SYS_clone);
+#ifdef SYS_vfork
+    if (!strcmp(what, "vfork"))
+        return programs(SYS_vfork);
+#endif
+    if (!strcmp(what, "turns"))
+        return turns();
     const char *how = argc > 2 ? argv[2] : "afap";
     return play(what, !strcmp(how, "afap")       ? 0
                       : !strcmp(how, "original") ? 1
