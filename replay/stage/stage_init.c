@@ -82,9 +82,9 @@ static int is_structural(uint16_t nr)
     };
 
     for (size_t i = 0; i < KYMO_COUNT_OF(known); i++)
-        if (known[i] == nr)
+        if (known[i] == c->nr)
             return 1;
-    return 0;
+    return (c->nr == __NR_execve || c->nr == __NR_execveat) && c->ret >= 0;
 }
 
 static kymo_status look_through(struct inside *s, uint32_t *n_regions, struct kymo_err *err)
@@ -103,7 +103,7 @@ static kymo_status look_through(struct inside *s, uint32_t *n_regions, struct ky
                 s->maker[s->process[c->other].leader] = (struct inside_maker){a, i};
             else if (c->how == KYMO_HOW_THREAD)
                 s->maker[c->other] = (struct inside_maker){a, i};
-            else if (c->how == KYMO_HOW_ISSUE && is_structural(c->nr))
+            else if (c->how == KYMO_HOW_ISSUE && is_structural(c))
                 return KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE,
                                  "call %u of actor %u makes or ends a task, and is to be "
                                  "issued as if it did not",
