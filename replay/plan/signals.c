@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * signals.c: what signals did. Captures hold neither handlers nor masks: a process that ever returned from a
+ * handler has handlers, and one that reads signals from a descriptor blocks those that others send it.
+ */
+#include <signal.h>
+
+#include "replay/plan/compile_own.h"
+
+
+static uint32_t target_of(const struct maker *m, uint32_t call)
+{
+    const struct kymo_trace_call *c = call_at(m, call);
+    const int64_t pid = (int32_t)c->arg[0];
+    if (m->row[call]->arg == 0)
+        return pid > 0 ? family_pid(m, (uint64_t)pid, c->enter_ns) : NONE;
+    const uint32_t actor =
+        family_tid(m, c->arg[m->row[call]->arg == 1 ? 0 : 1] & UINT32_MAX, c->enter_ns);
+    return actor == NONE ? NONE : actor_at(m, actor)->proc;
+}
+
+static uint64_t signal_of(const struct maker *m, uint32_t call)
+{
+    const uint64_t sig = call_at(m, call)->arg[m->row[call]->arg == 2 ? 2 : 1] & UINT32_MAX;
+    return sig > 0 && sig <= 64 ? sig : 0;
+}
+
+/* Does the process have a descriptor for signals, or will it? */
+static kymo_status has_signalfd(const struct maker *m, uint8_t *has)
+{
+    for (uint32_t i = 0; i < m->t->n_calls; i++)
+        if (m->row[i] && m->row[i]->op == OP_MAKE && m->row[i]->arg == O_SIGNAL)
+            has[proc_of_call(m, i)] = 1;
+    return KYMO_OK;
+}
+
+kymo_status signals_find(struct maker *m)
+{
+    uint8_t *const has = KYMO_NEW(&m->arena, uint8_t, m->procs.n);
+    uint32_t count[65] = {0};
+    if (!has)
+        return maker_too_much(m);
+    KYMO_TRY(has_signalfd(m, has));
+    for (uint32_t i = 0; i < m->t->n_calls; i++) {
+        if (!m->row[i])
+            continue;
+        if (m->row[i]->op == OP_FOLLOWS)
+            proc_at(m, proc_of_call(m, i))->has_handlers = 1;
+        const uint32_t target = m->row[i]->op == OP_KILL && is_ok(call_at(m, i)) ? target_of(m, i)
+                                                                                 : NONE;
+        if (target != NONE && has[target])
+            count[signal_of(m, i)]++;
+    }
+    /* The one that is sent most to those who read signals is what they read. */
+    uint32_t most = 0;
+    for (uint32_t s = 1; s <= 64; s++)
+        if (count[s] > (most ? count[most] : 0))
+            most = s;
+    for (uint32_t i = 0; i < m->procs.n; i++)
+        if (has[i] && most)
+            proc_at(m, i)->signals = (uint64_t)1 << (most - 1);
+    return KYMO_OK;
+}
+
+/* A signal that interrupted a call reached it while it slept. */
+static kymo_status interrupts(struct maker *m, uint32_t call, uint32_t target)
+{
+    const struct kymo_trace_call *c = call_at(m, call);
+    const struct proc *p = proc_at(m, target);
+    const struct actor *a = actor_at(m, p->leader);
+    uint32_t low = 0, high = a->n; /* the first of its leader's calls that ended behind */
+    while (low < high) {
+        const uint32_t mid = (low + high) / 2;
+        if (call_at(m, m->t->order[a->first + mid])->exit_ns < c->enter_ns)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low >= a->n)
+        return KYMO_OK;
+    const uint32_t hit = m->t->order[a->first + low];
+    if (call_at(m, hit)->enter_ns > c->enter_ns)
+        return edge_add(m, hit, call, 0);
+    if (!m->note[hit].blocks)
+        return KYMO_OK;
+    m->note[hit].cut = CUT_SIGNAL;
+    return edge_add(m, call, hit, 1);
+}
+
+kymo_status signals_finish(struct maker *m)
+{
+    for (uint32_t i = 0; i < m->t->n_calls; i++) {
+        const struct kymo_trace_call *c = call_at(m, i);
+        if (!m->row[i] || m->row[i]->op != OP_KILL || !is_ok(c))
+            continue;
+        const uint32_t target = target_of(m, i);
+        m->note[i].link = target;
+        if (target == NONE || !signal_of(m, i))
+            continue;
+        if (target != proc_of_call(m, i))
+            KYMO_TRY(interrupts(m, i, target));
+        if (proc_at(m, target)->signals)
+            KYMO_TRY(use_add(m, i, proc_at(m, target)->resource, 1));
+    }
+    for (uint32_t i = 0; i < m->t->n_calls; i++)
+        if (m->row[i] && m->row[i]->op == OP_READ && m->note[i].object != NONE &&
+            object_at(m, m->note[i].object)->kind == O_SIGNAL)
+            KYMO_TRY(use_add(m, i, proc_at(m, proc_of_call(m, i))->resource, 0));
+    return KYMO_OK;
+}
