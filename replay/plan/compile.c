@@ -214,6 +214,7 @@ static kymo_status enter(struct maker *m, uint32_t call)
     KYMO_TRY(fds_enter(m, call));
     KYMO_TRY(connect_enter(m, call));
     KYMO_TRY(words_enter(m, call));
+    KYMO_TRY(signals_enter(m, call));
     return ready_enter(m, call);
 }
 
@@ -228,6 +229,7 @@ static kymo_status leave(struct maker *m, uint32_t call)
     KYMO_TRY(memory_exit(m, call));
     KYMO_TRY(words_exit(m, call));
     KYMO_TRY(ready_exit(m, call));
+    KYMO_TRY(signals_exit(m, call));
     return family_exit(m, call);
 }
 

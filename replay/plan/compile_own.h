@@ -48,6 +48,7 @@ struct note {
     uint32_t wait;  /* read, accept: the poll that had seen it, NONE */
     uint8_t how, why;
     uint8_t blocks, cut;
+    uint8_t nonblock; /* its object could not wait then */
 };
 
 /* ---- objects: what descriptors are open on ---- */
@@ -134,6 +135,8 @@ struct proc {
     struct list pieces; /* struct piece, by address */
     uint32_t n_regions;
     uint64_t brk; /* of this image, 0: not seen */
+    uint32_t signal_by; /* call that sent it the last signal, and nobody has seen to that; NONE */
+    uint8_t suspends;
     uint64_t signals; /* those that its signalfd is for, as a mask */
     uint32_t umask;
     uint32_t resource, table_resource;
@@ -435,7 +438,7 @@ KYMO_MUST_USE kymo_status ready_exit(struct maker *m, uint32_t call);
 void ready_used(struct maker *m, uint32_t call, uint32_t object, int writes);
 KYMO_MUST_USE kymo_status ready_finish(struct maker *m);
 
-/* ---- memory.c, words.c ---- */
+/* ---- memory.c, futexes.c ---- */
 KYMO_MUST_USE kymo_status memory_exit(struct maker *m, uint32_t call);
 KYMO_MUST_USE kymo_status memory_fork(struct maker *m, uint32_t parent, uint32_t child);
 void memory_exec(struct maker *m, uint32_t proc);
@@ -445,6 +448,9 @@ KYMO_MUST_USE kymo_status words_finish(struct maker *m);
 
 /* ---- signals.c ---- */
 KYMO_MUST_USE kymo_status signals_find(struct maker *m);
+KYMO_MUST_USE kymo_status signals_enter(struct maker *m, uint32_t call);
+KYMO_MUST_USE kymo_status signals_exit(struct maker *m, uint32_t call);
+uint64_t signals_mask(const struct maker *m, uint32_t call); /* that rt_sigprocmask is to set */
 KYMO_MUST_USE kymo_status signals_finish(struct maker *m);
 
 /* ---- acts and edges (depend.c) ---- */

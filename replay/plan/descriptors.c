@@ -670,6 +670,8 @@ kymo_status fds_enter(struct maker *m, uint32_t call)
     const uint8_t op = m->row[call]->op;
     KYMO_TRY(look_up(m, call));
     KYMO_TRY(sides(m, call));
+    if (m->note[call].object != NONE)
+        m->note[call].nonblock = object_at(m, m->note[call].object)->nonblock;
     if (op == OP_CLOSE && c->ret != -9 && (uint32_t)c->arg[0] < KYMO_FDS_MAX)
         return shut(m, call, proc_at(m, proc_of_call(m, call)), (uint32_t)c->arg[0]);
     if (op == OP_CLOSE_RANGE && is_ok(c))

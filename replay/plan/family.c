@@ -88,6 +88,7 @@ static kymo_status add_proc(struct maker *m, uint32_t of, uint32_t *out)
                        .at_start = 1,
                        .forked_by = NONE,
                        .left_by = NONE,
+                       .signal_by = NONE,
                        .cwd = NONE,
                        .start_cwd = NONE,
                        .umask = 022,

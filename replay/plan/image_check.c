@@ -494,9 +494,11 @@ static kymo_status check_order(const struct check *c)
     struct run r = {.c = c};
     r.lane = calloc(c->h->actor.n, sizeof(*r.lane));
     r.ready = calloc(c->h->actor.n, sizeof(*r.ready));
-    const kymo_status s = r.lane && r.ready ? dry_run(&r)
-                                            : KYMO_FAIL(c->err, KYMO_ELIMIT, KYMO_NOWHERE,
-                                                        "out of memory");
+    kymo_status s = KYMO_ELIMIT;
+    if (r.lane && r.ready)
+        s = dry_run(&r);
+    else
+        kymo_err_set(c->err, s, KYMO_NOWHERE, "out of memory");
     free(r.lane);
     free(r.ready);
     return s;

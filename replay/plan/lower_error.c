@@ -15,6 +15,11 @@
 #define RESTARTS_MAX 516
 #define MSG_ERRQUEUE_BIT 0x2000u
 
+static int is_restart(int64_t ret)
+{
+    return ret <= -RESTARTS_MIN && ret >= -RESTARTS_MAX;
+}
+
 static int is_path_op(uint8_t op)
 {
     return op == OP_OPEN || (op >= OP_LOOK && op <= OP_FCHDIR) || op == OP_EXEC;
@@ -41,6 +46,12 @@ static int is_peer_gone(const struct maker *m, uint32_t call)
     return end->is_env ? end->is_broken == 2 : end->closed_by != NONE;
 }
 
+/* A signal of the slice came, or the end of the process. */
+static int was_due(const struct maker *m, uint32_t call)
+{
+    return m->note[call].cut == CUT_SIGNAL;
+}
+
 static int again(const struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -50,7 +61,7 @@ static int again(const struct maker *m, uint32_t call)
         return 1;
     if (op == OP_SIGWAIT || kind == 0)
         return op == OP_SIGWAIT;
-    const int cannot_wait = object_at(m, m->note[call].object)->nonblock ||
+    const int cannot_wait = m->note[call].nonblock ||
                             (!strcmp(name, "recvfrom") && c->arg[3] & MSG_DONTWAIT) ||
                             (!strcmp(name, "recvmsg") && c->arg[2] & MSG_DONTWAIT);
     return cannot_wait && (op == OP_READ || op == OP_ACCEPT) && kind != O_FILE && kind != O_OTHER &&
@@ -93,13 +104,15 @@ int lower_fails_alone(const struct maker *m, uint32_t call)
     const struct kymo_trace_call *c = call_at(m, call);
     const struct lower_row *row = m->row[call];
     const uint8_t op = row->op, kind = kind_of(m, call);
+    if (is_restart(c->ret))
+        return was_due(m, call);
     switch (-c->ret) {
     case EBADF:
-        return strchr(row->how, 'F') && kind == 0;
+        return strpbrk(row->how, "FD") && kind == 0;
     case EFAULT:
         return strpbrk(row->how, "PQowbrc") != NULL;
     case EINTR:
-        return m->note[call].cut == CUT_SIGNAL;
+        return was_due(m, call);
     case EAGAIN:
         return again(m, call);
     case ENOENT:
@@ -134,7 +147,7 @@ int lower_fails_alone(const struct maker *m, uint32_t call)
     case ETIMEDOUT:
         return op == OP_FUTEX;
     case EINPROGRESS:
-        return op == OP_CONNECT && kind != 0 && object_at(m, m->note[call].object)->nonblock &&
+        return op == OP_CONNECT && kind != 0 && m->note[call].nonblock &&
                object_at(m, m->note[call].object)->kind == O_STREAM;
     case EISCONN:
     case EALREADY:
@@ -157,11 +170,6 @@ int lower_fails_alone(const struct maker *m, uint32_t call)
 }
 
 /* ---- what did not fail ---- */
-
-static int is_restart(int64_t ret)
-{
-    return ret <= -RESTARTS_MIN && ret >= -RESTARTS_MAX;
-}
 
 static int reads_alone(const struct maker *m, uint32_t call)
 {
@@ -243,8 +251,6 @@ int lower_works_alone(const struct maker *m, uint32_t call)
     const struct kymo_trace_call *c = call_at(m, call);
     const struct lower_row *row = m->row[call];
     const struct note *n = &m->note[call];
-    if (is_restart(c->ret))
-        return n->cut == CUT_SIGNAL;
     if (row->how[0] == 'F' && n->object == NONE)
         return 0;
     switch (row->op) {

@@ -2,7 +2,9 @@
  * signals.c: what signals did. Captures hold neither handlers nor masks: a process that ever returned from a
  * handler has handlers, and one that reads signals from a descriptor blocks those that others send it.
  */
+#include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "replay/plan/compile_own.h"
 
@@ -45,6 +47,8 @@ kymo_status signals_find(struct maker *m)
             continue;
         if (m->row[i]->op == OP_FOLLOWS)
             proc_at(m, proc_of_call(m, i))->has_handlers = 1;
+        if (!strcmp(m->row[i]->name, "rt_sigsuspend"))
+            proc_at(m, proc_of_call(m, i))->suspends = 1;
         const uint32_t target = m->row[i]->op == OP_KILL && is_ok(call_at(m, i)) ? target_of(m, i)
                                                                                  : NONE;
         if (target != NONE && has[target])
@@ -61,12 +65,91 @@ kymo_status signals_find(struct maker *m)
     return KYMO_OK;
 }
 
-/* A signal that interrupted a call reached it while it slept. */
-static kymo_status interrupts(struct maker *m, uint32_t call, uint32_t target)
+/* ---- in the walk ---- */
+
+static int was_interrupted(const struct kymo_trace_call *c)
+{
+    return has_ret(c) && (c->ret == -EINTR || (c->ret <= -512 && c->ret >= -516));
+}
+
+/* A signal is on its way: of kill, or of a child's end. */
+kymo_status signals_enter(struct maker *m, uint32_t call)
+{
+    const struct lower_row *row = m->row[call];
+    uint32_t target = NONE;
+    if (row->op == OP_KILL && is_ok(call_at(m, call)) && signal_of(m, call)) {
+        target = target_of(m, call);
+        m->note[call].link = target;
+    } else if (row->op == OP_EXIT) {
+        const struct proc *p = proc_at(m, proc_of_call(m, call));
+        if (row->arg || p->n_actors == 1)
+            target = p->parent;
+    }
+    if (target != NONE)
+        proc_at(m, target)->signal_by = call;
+    return KYMO_OK;
+}
+
+/* The end of its process ends the last call of a thread. */
+static int died_in_it(const struct maker *m, uint32_t call)
+{
+    const struct actor *a = actor_at(m, actor_of_call(m, call));
+    const struct proc *p = proc_at(m, a->proc);
+    return m->index_of[call] + 1 == a->n && p->left_by != NONE &&
+           call_at(m, p->left_by)->thread != call_at(m, call)->thread &&
+           call_at(m, p->left_by)->enter_ns <= call_at(m, call)->exit_ns;
+}
+
+kymo_status signals_exit(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
-    const struct proc *p = proc_at(m, target);
-    const struct actor *a = actor_at(m, p->leader);
+    struct proc *p = proc_at(m, proc_of_call(m, call));
+    struct note *n = &m->note[call];
+    if (m->row[call]->op == OP_FOLLOWS)
+        p->signal_by = NONE;
+    if (!was_interrupted(c))
+        return KYMO_OK;
+    const uint32_t by = died_in_it(m, call) ? p->left_by : p->signal_by;
+    if (by == NONE)
+        return KYMO_OK;
+    n->cut = CUT_SIGNAL;
+    p->signal_by = NONE;
+    if (dur_of(c) >= WAITS_NS) {
+        n->begin = c->enter_ns - m->origin;
+        n->done = c->exit_ns - m->origin;
+        n->blocks = 1;
+    }
+    return by == call ? KYMO_OK : edge_release(m, call, by);
+}
+
+/* What rt_sigsuspend waits for was blocked before, lest it came too early. */
+uint64_t signals_mask(const struct maker *m, uint32_t call)
+{
+    static const int held[] = {SIGCHLD, SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                               SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGIO};
+    const struct actor *a = actor_at(m, actor_of_call(m, call));
+    const struct proc *p = proc_at(m, a->proc);
+    const int how = (int)call_at(m, call)->arg[0];
+    uint64_t mask = p->signals;
+    int waits = 0;
+    for (uint32_t i = m->index_of[call] + 1; p->suspends && i < a->n && !waits; i++) {
+        const uint32_t next = m->t->order[a->first + i];
+        if (m->row[next] && m->row[next]->op == OP_SIGMASK && how != SIG_BLOCK)
+            break;
+        waits = m->row[next] && m->row[next]->op == OP_SIGWAIT;
+    }
+    for (size_t i = 0; waits && i < sizeof(held) / sizeof(held[0]); i++)
+        mask |= (uint64_t)1 << (held[i] - 1);
+    return how == SIG_UNBLOCK ? 0 : mask;
+}
+
+/* ---- after it ---- */
+
+/* One that is read as bytes wakes who sleeps until there are some. */
+static kymo_status is_read(struct maker *m, uint32_t call, uint32_t target)
+{
+    const struct kymo_trace_call *c = call_at(m, call);
+    const struct actor *a = actor_at(m, proc_at(m, target)->leader);
     uint32_t low = 0, high = a->n; /* the first of its leader's calls that ended behind */
     while (low < high) {
         const uint32_t mid = (low + high) / 2;
@@ -80,10 +163,7 @@ static kymo_status interrupts(struct maker *m, uint32_t call, uint32_t target)
     const uint32_t hit = m->t->order[a->first + low];
     if (call_at(m, hit)->enter_ns > c->enter_ns)
         return edge_add(m, hit, call, 0);
-    if (!m->note[hit].blocks)
-        return KYMO_OK;
-    m->note[hit].cut = CUT_SIGNAL;
-    return edge_add(m, call, hit, 1);
+    return m->note[hit].blocks ? edge_add(m, call, hit, 1) : KYMO_OK;
 }
 
 kymo_status signals_finish(struct maker *m)
@@ -92,14 +172,12 @@ kymo_status signals_finish(struct maker *m)
         const struct kymo_trace_call *c = call_at(m, i);
         if (!m->row[i] || m->row[i]->op != OP_KILL || !is_ok(c))
             continue;
-        const uint32_t target = target_of(m, i);
-        m->note[i].link = target;
-        if (target == NONE || !signal_of(m, i))
+        const uint32_t target = m->note[i].link;
+        if (target == NONE || !signal_of(m, i) || !proc_at(m, target)->signals)
             continue;
         if (target != proc_of_call(m, i))
-            KYMO_TRY(interrupts(m, i, target));
-        if (proc_at(m, target)->signals)
-            KYMO_TRY(use_add(m, i, proc_at(m, target)->resource, 1));
+            KYMO_TRY(is_read(m, i, target));
+        KYMO_TRY(use_add(m, i, proc_at(m, target)->resource, 1));
     }
     for (uint32_t i = 0; i < m->t->n_calls; i++)
         if (m->row[i] && m->row[i]->op == OP_READ && m->note[i].object != NONE &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * words.c: futexes. All words of the stage are 0 for ever: who slept waits for 0, and whoever was refused
+ * futexes.c: futexes. All words of the stage are 0 for ever: who slept waits for 0, and whoever was refused
  * because the word was another waits for something else, so that no two threads ever race for a value.
  *
  * Who woke whom: a wake took the longest sleepers that came out of their sleep with 0. Sleepers that nobody of
