@@ -178,7 +178,7 @@ static kymo_status put(struct maker *m, uint32_t proc, uint32_t call, uint32_t f
                        uint32_t object, int cloexec)
 {
     struct proc *p = proc_at(m, proc);
-    struct fd_slot *s;
+    struct fd_slot *s = NULL;
     uint32_t *known;
     if (fd >= KYMO_FDS_MAX)
         return KYMO_OK;
@@ -332,7 +332,7 @@ kymo_status fds_get(struct maker *m, uint32_t proc, uint32_t call, uint64_t numb
 {
     struct proc *p = proc_at(m, proc);
     const uint32_t fd = (uint32_t)number;
-    struct fd_slot *s;
+    struct fd_slot *s = NULL;
     *object = NONE;
     if (fd >= KYMO_FDS_MAX)
         return KYMO_OK;
@@ -571,7 +571,7 @@ static kymo_status do_close_range(struct maker *m, uint32_t call)
     }
     /* what is not known of and would be closed is not made up later */
     for (uint32_t i = first; i <= last && i < 4096; i++) {
-        struct fd_slot *s;
+        struct fd_slot *s = NULL;
         KYMO_TRY(slot_at_fd(m, proc_at(m, proc), i, &s));
         if (s->state == FD_UNKNOWN)
             s->state = FD_CLOSED;
@@ -609,7 +609,7 @@ static kymo_status do_fork(struct maker *m, uint32_t call)
     const uint32_t child = actor_at(m, m->note[call].link)->proc;
     const uint32_t parent = proc_of_call(m, call);
     struct proc *p = proc_at(m, parent), *c = proc_at(m, child);
-    struct fd_slot *s;
+    struct fd_slot *s = NULL;
     if (p->n_fds) {
         KYMO_TRY(slot_at_fd(m, c, p->n_fds - 1, &s));
         memcpy(c->fd, p->fd, p->n_fds * sizeof(*p->fd));
