@@ -176,6 +176,9 @@ RECORD_TESTS := $(call obj,$(shell grep -l '"record/' $(TEST_C) /dev/null 2>/dev
 $(RECORD_OBJ) $(RECORD_TESTS): PKG_CFLAGS += -isystem $(B)/gen $(shell pkg-config --cflags libbpf libcap libseccomp 2>/dev/null)
 $(RECORD_OBJ) $(RECORD_TESTS): $(SKEL)
 
+# The fixed text of a plan as a C program is part of who writes it.
+$(B)/obj/replay/plan/emit_c.o: replay/plan/played.inc
+
 # Open MPI's headers are not written for our warnings.
 $(B)/lib/kymo-mpi.so: analyze/mpi/module.c
 	@mkdir -p $(@D)
