@@ -18,7 +18,8 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 asan=build/asan
 unit_s=240
-[ -z "${KYMO_LONG-}" ] || unit_s=3600 # the sweeps in full
+e2e_s=600
+[ -z "${KYMO_LONG-}" ] || unit_s=3600 e2e_s=10800 # the sweeps in full
 logs=build/check
 mkdir -p $logs
 
@@ -141,9 +142,9 @@ part() {
     asan) run_cmocka $asan asan ;;
     corpus) run_corpus ;;
     cli) for f in tests/cli/*.bats; do [ ! -e "$f" ] || run_bats "$f" 240; done ;;
-    e2e) for f in tests/e2e/*.bats; do [ ! -e "$f" ] || run_bats "$f" 600; done ;;
+    e2e) for f in tests/e2e/*.bats; do [ ! -e "$f" ] || run_bats "$f" $e2e_s; done ;;
     vm) run_vm ;;
-    *.bats) run_bats "$1" 600 ;;
+    *.bats) run_bats "$1" $e2e_s ;;
     *.sh) run_lint "$1" ;;
     *) fail "$1" "no such part of the tests" ;;
     esac

@@ -189,7 +189,7 @@ static char *make_name(struct emit *e, uint32_t a, int is_twice)
     }
     kymo_buf_printf(&b, "%s%" PRIu32, before == '_' ? "" : "_", e->actor[a].tid);
     if (is_twice)
-        kymo_buf_printf(&b, "_%" PRIu32, a);
+        kymo_buf_printf(&b, "_n%" PRIu32, a);
     char *made = b.failed ? NULL : kymo_arena_str(&e->arena, (const char *)b.p, b.n);
     kymo_buf_release(&b);
     return made;
