@@ -10,12 +10,22 @@
 #include "format/base/size.h"
 #include "format/cli/cli.h"
 #include "format/file/slice.h"
+#include "replay/perform.h"
+#include "replay/plan/emit_c.h"
 #include "replay/plan/plan_print.h"
-#include "replay/replay_run.h"
 
 #define TOOL "kymo-replay"
 #define SLICE_LEVEL 1
 #define CAP_BYTES ((size_t)2 << 30)
+
+struct replay_opts {
+    const char *in; /* a capture or a plan */
+    const char *plan_out, *emit_c, *control, *root, *again_out, *model, *report, *target,
+        *timing;
+    double pace; /* of `timing`: 1 as recorded, 0 as fast as possible */
+    uint64_t time_ns, cpu_ns, memory_bytes, disk_bytes, processes_max;
+    bool run, dry_run, verify, no_verify, json, jsonl, junit, calls, force, quiet, verbose;
+};
 
 struct opts {
     struct replay_opts r;
@@ -52,8 +62,10 @@ static int usage_check(struct opts *o)
         return kymo_cli_usage(TOOL, "--run or --dry-run, not both");
     if (r->verify && r->no_verify)
         return kymo_cli_usage(TOOL, "--verify or --no-verify, not both");
-    if (!r->run && (r->verify || r->again_out || r->report || r->model || r->jsonl || r->junit))
-        return kymo_cli_usage(TOOL, "--verify, -w, -m, --report, --jsonl and --junit go with --run");
+    if (!r->run && (r->verify || r->again_out || r->report || r->model || r->control ||
+                    r->jsonl || r->junit))
+        return kymo_cli_usage(TOOL,
+                              "--verify, -w, -m, --report, --jsonl and --junit go with --run");
     if (r->json + r->jsonl + r->junit > 1)
         return kymo_cli_usage(TOOL, "--json, --jsonl or --junit, one of them");
     if (o->slice.until_ns < o->slice.since_ns)
@@ -71,12 +83,16 @@ static int parse_args(int argc, char **argv, struct opts *o)
 {
     struct replay_opts *r = &o->r;
     const struct kymo_opt table[] = {
-        {KYMO_OPT_LIST, 'r', "read", "FILE", "the capture or plan, like a bare FILE", &o->in, 0, 0},
-        {KYMO_OPT_FLAG, 0, "run", NULL, "play it; without, say what would be played", &r->run, 0,
+        {KYMO_OPT_LIST, 'r', "read", "FILE", "the capture or plan, like a bare FILE", &o->in, 0,
          0},
-        {KYMO_OPT_FLAG, 0, "dry-run", NULL, "say what would be played (the default)", &r->dry_run,
+        {KYMO_OPT_FLAG, 0, "run", NULL, "play it; without, say what would be played", &r->run,
          0, 0},
+        {KYMO_OPT_FLAG, 0, "dry-run", NULL, "say what would be played (the default)",
+         &r->dry_run, 0, 0},
         {KYMO_OPT_STR, 0, "plan-out", "FILE", "keep the plan here", &r->plan_out, 0, 0},
+        {KYMO_OPT_STR, 0, "emit-c", "FILE",
+         "keep the plan here as one C program that needs nothing else, for a bug report",
+         &r->emit_c, 0, 0},
         {KYMO_OPT_FLAG, 0, "force", NULL, "overwrite outputs that exist", &r->force, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Which slice", NULL, 0, 0},
         {KYMO_OPT_TIME, 0, "since", "TIME",
@@ -85,47 +101,55 @@ static int parse_args(int argc, char **argv, struct opts *o)
         {KYMO_OPT_TIME, 0, "until", "TIME",
          "leave out what came after this time since the start of the capture",
          &o->slice.until_ns, 0, 0},
-        {KYMO_OPT_STR, 0, "mark", "NAME", "only the spans that this mark names", &o->slice.mark, 0,
-         0},
-        {KYMO_OPT_LIST, 'p', "pid", "PID", "only this process; may be given again", &o->pid, 0, 0},
-        {KYMO_OPT_LIST, 0, "comm", "GLOB", "only tasks of this name; may be given again", &o->comm,
+        {KYMO_OPT_STR, 0, "mark", "NAME", "only the spans that this mark names", &o->slice.mark,
          0, 0},
+        {KYMO_OPT_LIST, 'p', "pid", "PID", "only this process; may be given again", &o->pid, 0,
+         0},
+        {KYMO_OPT_LIST, 0, "comm", "GLOB", "only tasks of this name; may be given again",
+         &o->comm, 0, 0},
         {KYMO_OPT_LIST, 0, "cgroup", "GLOB",
          "only tasks whose cgroup has this path; may be given again", &o->cgroup, 0, 0},
-        {KYMO_OPT_STR, 'f', "filter", "EXPR", "only calls for which this holds", &o->slice.filter,
-         0, 0},
+        {KYMO_OPT_STR, 'f', "filter", "EXPR", "only calls for which this holds",
+         &o->slice.filter, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "How it is played", NULL, 0, 0},
         {KYMO_OPT_STR, 0, "timing", "HOW",
          "original, scale=X (X times as long), or afap: as fast as possible (original)",
          &r->timing, 0, 0},
         {KYMO_OPT_STR, 0, "root", "DIR",
-         "a directory that is the root of what is played, and keeps its files (a file system in "
+         "a directory that is the root of what is played, and keeps its files (a file system "
+         "in "
          "memory)",
          &r->root, 0, 0},
         {KYMO_OPT_STR, 0, "target", "HOST:PORT",
          "let connections go to this real peer, in place of a scripted one", &r->target, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Budgets", NULL, 0, 0},
-        {KYMO_OPT_TIME, 0, "max-time", "TIME", "of the whole replay (60s)", &r->time_ns, 1, 0},
-        {KYMO_OPT_TIME, 0, "max-cpu", "TIME", "of all its processes (no limit)", &r->cpu_ns, 1, 0},
-        {KYMO_OPT_BYTES, 0, "max-memory", "SIZE", "(2G)", &r->memory_bytes, 1, 0},
+        {KYMO_OPT_TIME, 0, "max-time", "TIME", "of the whole replay (60s)", &r->time_ns, 0, 0},
+        {KYMO_OPT_TIME, 0, "max-cpu", "TIME", "of all its processes (no limit)", &r->cpu_ns, 1,
+         0},
+        {KYMO_OPT_BYTES, 0, "max-memory", "SIZE", "(2G)", &r->memory_bytes, 0, 0},
         {KYMO_OPT_BYTES, 0, "max-disk", "SIZE", "for the files it finds and makes (1G)",
-         &r->disk_bytes, 1, 0},
-        {KYMO_OPT_U64, 0, "max-processes", "N", "processes and threads (4096)", &r->processes_max,
-         1, 4096},
+         &r->disk_bytes, 0, 0},
+        {KYMO_OPT_U64, 0, "max-processes", "N", "processes and threads (4096)",
+         &r->processes_max, 1, 4096},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Proof", NULL, 0, 0},
         {KYMO_OPT_FLAG, 0, "verify", NULL,
          "record the replay, compare, and fail where that cannot be", &r->verify, 0, 0},
         {KYMO_OPT_FLAG, 0, "no-verify", NULL, "do not record the replay", &r->no_verify, 0, 0},
-        {KYMO_OPT_STR, 'w', "write", "FILE", "keep the recording of the replay", &r->again_out, 0,
-         0},
+        {KYMO_OPT_STR, 'w', "write", "FILE", "keep the recording of the replay", &r->again_out,
+         0, 0},
         {KYMO_OPT_STR, 'm', "model", "FILE", "compare the states that this model finds, too",
          &r->model, 0, 0},
+        {KYMO_OPT_STR, 0, "control", "FILE",
+         "a capture of another state, from which the replay must differ three times as much",
+         &r->control, 0, 0},
         {KYMO_OPT_STR, 0, "report", "FILE", "write the proof here, not to standard output",
          &r->report, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "What is printed", NULL, 0, 0},
-        {KYMO_OPT_FLAG, 0, "calls", NULL, "every call, with what it waits for", &r->calls, 0, 0},
+        {KYMO_OPT_FLAG, 0, "calls", NULL, "every call, with what it waits for", &r->calls, 0,
+         0},
         {KYMO_OPT_FLAG, 0, "json", NULL, "one JSON object", &r->json, 0, 0},
-        {KYMO_OPT_FLAG, 0, "jsonl", NULL, "the proof as one JSON object a line", &r->jsonl, 0, 0},
+        {KYMO_OPT_FLAG, 0, "jsonl", NULL, "the proof as one JSON object a line", &r->jsonl, 0,
+         0},
         {KYMO_OPT_FLAG, 0, "junit", NULL, "the proof as JUnit's XML", &r->junit, 0, 0},
         {KYMO_OPT_FLAG, 'v', "verbose", NULL, "like --calls", &r->verbose, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no warnings", &r->quiet, 0, 0},
@@ -185,7 +209,8 @@ static kymo_status cut(struct job *j, struct kymo_err *err)
     if (s)
         return s;
     if (r.torn && !j->o->r.quiet)
-        kymo_cli_say(TOOL, "warning: %s ends in mid-chunk; what came before is used", j->o->r.in);
+        kymo_cli_say(TOOL, "warning: %s ends in mid-chunk; what came before is used",
+                     j->o->r.in);
     snprintf(j->slice_path, sizeof(j->slice_path), "/proc/self/fd/%d", j->slice_fd);
     j->capture = j->slice_path;
     return KYMO_OK;
@@ -228,19 +253,35 @@ static kymo_status make_plan(struct job *j, struct kymo_err *err)
 
 /* ---- what comes of it ---- */
 
-static kymo_status keep(const struct job *j, const char **at, struct kymo_err *err)
+static kymo_status keep(const char *path, int force, const void *p, size_t n,
+                        struct kymo_err *err)
 {
     struct kymo_out out;
-    if (!j->o->r.plan_out)
-        return KYMO_OK;
-    *at = j->o->r.plan_out;
-    KYMO_TRY(kymo_out_open(&out, j->o->r.plan_out, j->o->r.force, err));
-    const kymo_status s = kymo_file_write(out.fd, j->image, j->image->bytes, *at, err);
+    KYMO_TRY(kymo_out_open(&out, path, force, err));
+    const kymo_status s = kymo_file_write(out.fd, p, n, path, err);
     if (s) {
         kymo_out_abort(&out);
         return s;
     }
     return kymo_out_commit(&out, err);
+}
+
+static kymo_status keep_plan(const struct job *j, const char **at, struct kymo_err *err)
+{
+    const struct replay_opts *r = &j->o->r;
+    if (r->plan_out) {
+        *at = r->plan_out;
+        KYMO_TRY(keep(r->plan_out, r->force, j->image, j->image->bytes, err));
+    }
+    if (!r->emit_c)
+        return KYMO_OK;
+    *at = r->emit_c;
+    struct kymo_buf text = {0};
+    kymo_status s = kymo_plan_emit_c(j->image, r->in, &text, err);
+    if (s == KYMO_OK)
+        s = keep(r->emit_c, r->force, text.p, text.n, err);
+    kymo_buf_release(&text);
+    return s;
 }
 
 static kymo_status tell(const struct job *j, struct kymo_err *err)
@@ -257,17 +298,72 @@ static kymo_status tell(const struct job *j, struct kymo_err *err)
     return kymo_plan_print(&v, stdout, err);
 }
 
+static kymo_status perform(const struct job *j, int *finding, const char **at,
+                           struct kymo_err *err)
+{
+    const struct replay_opts *r = &j->o->r;
+    const struct kymo_perform_opts p = {
+        .stage = {.root = r->root,
+                  .pace = r->pace,
+                  .time_ns = r->time_ns,
+                  .cpu_ns = r->cpu_ns,
+                  .memory_bytes = r->memory_bytes,
+                  .disk_bytes = r->disk_bytes,
+                  .processes_max = (uint32_t)r->processes_max,
+                  .target = r->target},
+        .verify = r->no_verify ? KYMO_VERIFY_NEVER
+                  : r->verify  ? KYMO_VERIFY_MUST
+                               : KYMO_VERIFY_WHERE_POSSIBLE,
+        .original = j->trace,
+        .original_path = j->capture,
+        .model = r->model,
+        .control = r->control,
+        .again = r->again_out,
+        .force = r->force,
+        .form = r->junit              ? KYMO_PROOF_JUNIT
+                : r->jsonl || r->json ? KYMO_PROOF_JSONL
+                                      : KYMO_PROOF_TEXT,
+        .quiet = r->quiet,
+    };
+    struct kymo_performance done;
+    KYMO_TRY(kymo_perform(&done, j->image, &p, err));
+    *finding = kymo_performance_exit(&done);
+    struct kymo_out out;
+    kymo_status s = KYMO_OK;
+    FILE *to = stdout;
+    *at = "standard output";
+    if (r->report) {
+        *at = r->report;
+        s = kymo_out_open(&out, r->report, r->force, err);
+        to = s == KYMO_OK ? fdopen(dup(out.fd), "w") : NULL;
+    }
+    if (to)
+        kymo_performance_print(&done, j->image, &p, to);
+    if (r->report && s == KYMO_OK) {
+        const int failed = !to || fflush(to) || ferror(to);
+        if (to)
+            fclose(to);
+        if (failed) {
+            kymo_out_abort(&out);
+            s = KYMO_FAIL(err, KYMO_EOUTPUT, KYMO_NOWHERE, "the report cannot be written");
+        } else {
+            s = kymo_out_commit(&out, err);
+        }
+    }
+    kymo_performance_release(&done);
+    return s;
+}
+
 static kymo_status go(struct job *j, int *finding, const char **at, struct kymo_err *err)
 {
     *at = j->o->r.in;
     KYMO_TRY(is_plan(j->o->r.in) ? take_plan(j, err) : make_plan(j, err));
-    KYMO_TRY(keep(j, at, err));
+    KYMO_TRY(keep_plan(j, at, err));
     *at = "standard output";
     if (!j->o->r.run)
         return tell(j, err);
-    (void)finding;
     *at = j->o->r.in;
-    return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "--run is not in this build");
+    return perform(j, finding, at, err);
 }
 
 int main(int argc, char **argv)

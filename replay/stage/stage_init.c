@@ -70,12 +70,11 @@ static void view(struct inside *s)
 }
 
 /* A call that makes a task or leaves a program is one of those that the stage knows how to make: as a plain call
- * it would make a second player of the same script. */
-static int is_structural(uint16_t nr)
+ * it would make a second player of the same script. An exec that failed is a plain call. */
+static int is_structural(const struct kymo_icall *c)
 {
     static const uint16_t known[] = {
-        __NR_clone, __NR_clone3,     __NR_execve,       __NR_execveat,
-        __NR_exit,  __NR_exit_group, __NR_rt_sigreturn,
+        __NR_clone, __NR_clone3, __NR_exit, __NR_exit_group, __NR_rt_sigreturn,
 #ifdef __NR_fork
         __NR_fork,  __NR_vfork,
 #endif
