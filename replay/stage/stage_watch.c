@@ -132,8 +132,7 @@ static void let_go(struct watch *w, uint32_t a)
     struct kymo_progress *p = &s->progress[a];
     const uint32_t tid = __atomic_load_n(&p->tid, __ATOMIC_ACQUIRE);
 
-    if (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != KYMO_ACTOR_CALLING)
-        __atomic_store_n(&p->scratch[KYMO_PASS], 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&p->scratch[KYMO_PASS], 1, __ATOMIC_SEQ_CST);
     if (tid && s->pid[s->actor[a].process])
         syscall(SYS_tgkill, s->pid[s->actor[a].process], tid, KYMO_STAGE_SIGNAL);
     s->freed++;
@@ -172,10 +171,19 @@ static int any_in(const struct inside *s, uint32_t state)
     return 0;
 }
 
+static uint32_t let_go_some(struct watch *w, uint32_t state, uint64_t now, uint32_t n)
+{
+    uint32_t freed = 0;
+
+    for (uint32_t a = 0; freed < n && (a = next_stuck(w, state, now, a)) != 0; freed++)
+        let_go(w, a);
+    return freed;
+}
+
 static void free_stuck(struct watch *w, uint64_t now)
 {
     uint64_t moves = 0;
-    uint32_t state = KYMO_ACTOR_CALLING, freed = 0;
+    uint32_t freed = 0;
 
     for (uint32_t a = 0; a < w->s->n_actors; a++)
         moves += __atomic_load_n(&w->s->progress[a].done, __ATOMIC_RELAXED);
@@ -187,14 +195,11 @@ static void free_stuck(struct watch *w, uint64_t now)
     }
     if (now - w->moved_ns < STILL_NS)
         return;
-    if (!next_stuck(w, state, now, 0)) {
-        /* Those that wait for others: if nobody is there who will go on by itself. */
-        if (any_in(w->s, KYMO_ACTOR_PACED) || now - w->moved_ns < SPARE_AFAP_NS)
-            return;
-        state = KYMO_ACTOR_HELD;
-    }
-    for (uint32_t a = 0; freed < w->n_free && (a = next_stuck(w, state, now, a)) != 0; freed++)
-        let_go(w, a);
+    freed = let_go_some(w, KYMO_ACTOR_CALLING, now, w->n_free);
+    /* Then those that wait for others, if nobody is there who will go on by itself. */
+    if (freed < w->n_free && !any_in(w->s, KYMO_ACTOR_PACED) &&
+        now - w->moved_ns >= SPARE_AFAP_NS)
+        freed += let_go_some(w, KYMO_ACTOR_HELD, now, w->n_free - freed);
     if (freed && w->n_free < 1u << 20)
         w->n_free *= 2;
 }

@@ -12,7 +12,7 @@
 
 #include "replay/stage/actor/actor.h"
 
-#define EPIPE_NR 32
+#define ERESTARTSYS 512 /* raw, as a recording has it; to 516 */
 /* A call that was begun so long ago sleeps, if it ever does; whom to ask does not take longer to answer. */
 #define SETTLED_NS 200000000u
 #define ASKED_NS_MAX 200000000
@@ -180,6 +180,18 @@ static void set_word(const struct kymo_icall *c, uint64_t at)
         __atomic_store_n((uint32_t *)place(at), c->word_value, __ATOMIC_SEQ_CST);
 }
 
+/* A signal that the recording has elsewhere interrupts a call that it did not interrupt there: the call is made
+ * again, as SA_RESTART would. Unless it was the watch's signal. */
+static long call_again(struct self *s, const struct kymo_icall *c, const uint64_t arg[6])
+{
+    const int is_interrupted = c->ret == -EINTR || (c->ret <= -ERESTARTSYS && c->ret >= -516);
+    long ret = kymo_call(c->nr, arg);
+
+    while (ret == -EINTR && !is_interrupted && !passed(s))
+        ret = kymo_call(c->nr, arg);
+    return ret;
+}
+
 static void issue(struct self *s, uint32_t i)
 {
     const struct kymo_icall *c = &s->call[i];
@@ -198,7 +210,7 @@ static void issue(struct self *s, uint32_t i)
     if (c->flags & KYMO_ICALL_SET_WORD)
         set_word(c, arg[0]);
     const long ret =
-        c->how == KYMO_HOW_INJECT ? kymo_inject(c->nr, arg) : kymo_call(c->nr, arg);
+        c->how == KYMO_HOW_INJECT ? kymo_inject(c->nr, arg) : call_again(s, c, arg);
     outcome_end(s, i, ret);
     keep_result(s, c, ret);
     kymo_done(s->progress, i);
@@ -250,7 +262,7 @@ void actor_lost(uint32_t actor)
 static _Noreturn void leave(struct self *s)
 {
     /* Who last wrote where nobody reads any more died of that. */
-    if (s->n_calls && s->call[s->n_calls - 1].ret == -EPIPE_NR) {
+    if (s->n_calls && s->call[s->n_calls - 1].ret == -EPIPE) {
         own_call(__NR_rt_sigaction, SIGPIPE, address(ARGS(0)), 0, 8, 0, 0);
         own_call(__NR_tkill, s->progress->tid, SIGPIPE, 0, 0, 0, 0);
     }
