@@ -210,6 +210,9 @@ enum kymo_object_kind {
     KYMO_OBJECT_INOTIFY,
     KYMO_OBJECT_OTHER, /* substituted by an eventfd */
 };
+/* In flags of an environment's KYMO_OBJECT_LISTEN: what connects to it is relayed to the target that the stage is
+ * given, and no act speaks for that peer. */
+#define KYMO_OBJECT_TO_TARGET 0x80000000u
 struct kymo_iobject {
     uint8_t kind,
         is_environment; /* 1: the environment holds it, from the start or once an act made it */

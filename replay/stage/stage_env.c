@@ -333,6 +333,7 @@ static void wait_for(struct env *v, const struct kymo_dep *d)
 
     if (kymo_reached(p, d->index))
         return;
+    __atomic_store_n(&v->s->progress[0].state, KYMO_ACTOR_HELD, __ATOMIC_RELEASE);
     __atomic_fetch_add(&p->waiters, 1, __ATOMIC_SEQ_CST);
     while (!kymo_reached(p, d->index)) {
         if (v->n_active)
@@ -343,6 +344,7 @@ static void wait_for(struct env *v, const struct kymo_dep *d)
             break;
     }
     __atomic_fetch_sub(&p->waiters, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->s->progress[0].state, KYMO_ACTOR_READY, __ATOMIC_RELEASE);
 }
 
 static void wait_until(struct env *v, const struct kymo_iact *a)
@@ -354,9 +356,11 @@ static void wait_until(struct env *v, const struct kymo_iact *a)
     const uint64_t due = c->zero_ns + (uint64_t)((double)a->enter_ns * c->pace);
     for (uint64_t now = inside_now_ns(); now < due; now = inside_now_ns()) {
         const uint64_t left = due - now;
+        __atomic_store_n(&v->s->progress[0].state, KYMO_ACTOR_PACED, __ATOMIC_RELEASE);
         if (left > c->spin_ns)
             pump(v, left - c->spin_ns);
     }
+    __atomic_store_n(&v->s->progress[0].state, KYMO_ACTOR_READY, __ATOMIC_RELEASE);
 }
 
 static void signals(const struct env *v, const struct kymo_iact *a)

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "replay/stage/stage_inside.h"
+#include "replay/stage/stage_target.h"
 
 #define NOBODY 65534u
 #define SETUP_NS_MAX 120000000000u
@@ -31,7 +32,8 @@
 struct host {
     const struct kymo_image *image;
     struct kymo_stage_opts o;
-    int socket, signals, control_fd;
+    int socket, way_out, signals, control_fd;
+    struct stage_target target;
     pid_t leader;
     uid_t uid_out, uid_in;
     gid_t gid_out, gid_in;
@@ -155,24 +157,33 @@ static pid_t fork_into_namespaces(void)
 
 static kymo_status make(struct host *h, struct kymo_err *err)
 {
-    int end[2];
+    int end[2], out[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, end))
         return inside_fail(err, "cannot make", "a socket pair");
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, out)) {
+        close(end[0]);
+        close(end[1]);
+        return inside_fail(err, "cannot make", "a socket pair");
+    }
     h->leader = fork_into_namespaces();
     if (h->leader == 0) {
-        struct inside s = {.image = h->image, .o = &h->o, .host = end[1]};
+        struct inside s = {.image = h->image, .o = &h->o, .host = end[1], .way_out = out[1]};
         close(end[0]);
+        close(out[0]);
         close(h->signals);
         _exit(inside_main(&s, h->uid_in, h->gid_in));
     }
     const int e = errno;
     close(end[1]);
+    close(out[1]);
     if (h->leader < 0) {
         close(end[0]);
+        close(out[0]);
         return no_namespaces(e, err);
     }
     h->socket = end[0];
+    h->way_out = out[0];
     return KYMO_OK;
 }
 
@@ -213,11 +224,12 @@ static int next(struct host *h, struct inside_message *m)
 static int wait_message(struct host *h, struct inside_message *m)
 {
     for (;;) {
-        struct pollfd p[2] = {{.fd = h->socket, .events = POLLIN},
-                              {.fd = h->signals, .events = POLLIN}};
+        struct pollfd p[3] = {{.fd = h->socket, .events = POLLIN},
+                              {.fd = h->signals, .events = POLLIN},
+                              {.fd = h->way_out, .events = POLLIN}};
         const uint64_t now = inside_now_ns();
         const int ms = now >= h->until_ns ? 0 : (int)((h->until_ns - now) / 1000000u) + 1;
-        const int n = poll(p, 2, ms);
+        const int n = poll(p, 3, ms);
         if (n < 0 && errno != EINTR)
             return 0;
         if (n == 0)
@@ -231,6 +243,8 @@ static int wait_message(struct host *h, struct inside_message *m)
                 say(h, INSIDE_STOP);
             }
         }
+        if (p[2].revents & POLLIN)
+            stage_target_answer(&h->target, h->way_out);
         if (p[0].revents)
             return next(h, m);
     }
@@ -361,6 +375,7 @@ static void end_sandbox(struct host *h, struct kymo_stage_result *out)
     struct rusage used = {0};
 
     close(h->socket);
+    close(h->way_out);
     /* It has said its last word, or none in time. */
     kill(h->leader, SIGKILL);
     while (wait4(h->leader, NULL, 0, &used) < 0 && errno == EINTR)
@@ -431,6 +446,8 @@ kymo_status kymo_stage_run(const struct kymo_image *image, const struct kymo_sta
     fill_in(&h.o);
     errno = 0;
     KYMO_TRY(check(&h, err));
+    if (o->target)
+        KYMO_TRY(stage_target_find(&h.target, o->target, err));
     ids_inside(&h);
     ids_outside(&h);
     KYMO_TRY(hold_signals(&h, err));
@@ -446,13 +463,12 @@ kymo_status kymo_stage_run(const struct kymo_image *image, const struct kymo_sta
         close(h.control_fd);
     close(h.signals);
     sigprocmask(SIG_SETMASK, &h.signals_before, NULL);
+    if (!e && h.is_stopped)
+        e = KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE, "stopped by signal %d", h.is_stopped);
     if (e) {
         free(r.outcome);
         return e;
     }
     *out = r;
-    if (h.is_stopped)
-        return KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE, "stopped by signal %d",
-                         h.is_stopped);
     return KYMO_OK;
 }

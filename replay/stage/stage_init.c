@@ -249,6 +249,7 @@ static kymo_status prepare(struct inside *s, uid_t uid, gid_t gid, struct kymo_e
         return inside_fail(err, "cannot tell", "the caller");
     KYMO_TRY(inside_start(s, err));
     KYMO_TRY(inside_usher(s, err));
+    KYMO_TRY(inside_relay(s, err));
     return inside_notify(s, err);
 }
 

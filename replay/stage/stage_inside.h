@@ -35,6 +35,7 @@ struct inside {
     uint32_t n_processes, n_actors, n_objects, n_acts;
 
     int host;    /* socket to the caller */
+    int way_out; /* another, to ask for sockets to the target */
     int proc_fd; /* a /proc of its own that nobody else sees; -1 */
     int root_fd;
     int given_fd; /* the caller's directory, -1 */
@@ -85,6 +86,8 @@ int inside_filter(int *listener, struct kymo_err *err);
 /* stage_notify.c, stage_env.c: threads */
 KYMO_MUST_USE kymo_status inside_notify(struct inside *s, struct kymo_err *err);
 KYMO_MUST_USE kymo_status inside_environment(struct inside *s, struct kymo_err *err);
+/* stage_relay.c: a thread, where the plan has connections that leave */
+KYMO_MUST_USE kymo_status inside_relay(struct inside *s, struct kymo_err *err);
 /* stage_usher.c: a thread; and whether a task sleeps: 1, 0, -1 where it cannot be seen */
 KYMO_MUST_USE kymo_status inside_usher(struct inside *s, struct kymo_err *err);
 int inside_sleeps(const struct inside *s, uint32_t tid);

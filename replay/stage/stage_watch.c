@@ -18,6 +18,7 @@
 
 #include "replay/stage/stage_inside.h"
 
+#define NOBODY UINT32_MAX
 #define TICK_NS 100000000u
 #define STILL_NS 500000000u /* nothing moves: for so long */
 #define STUCK_NS 5000000000u
@@ -32,6 +33,7 @@ struct watch {
         n_free; /* how many are let go at once: twice as many each time that it did not help */
     uint64_t disk_free_first;
     long page_bytes, ticks_s;
+    bool *gone; /* [n_processes] that were there and are no more */
 };
 
 static int ends(struct watch *w, enum kymo_stage_end end, const char *why)
@@ -43,12 +45,10 @@ static int ends(struct watch *w, enum kymo_stage_end end, const char *why)
 
 /* ---- who is still there ---------------------------------------------------------------------- */
 
-static int is_dead(uint32_t pid)
+static bool is_dead(uint32_t pid)
 {
     struct pollfd p = {.events = POLLIN};
 
-    if (!pid)
-        return 1;
     p.fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
     if (p.fd < 0)
         return errno == ESRCH;
@@ -61,30 +61,30 @@ static int is_dead(uint32_t pid)
 static void look_for_dead(struct watch *w)
 {
     struct inside *s = w->s;
-    char *dead = calloc(s->n_processes + 1, 1);
 
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
-    for (uint32_t p = 0; dead && p < s->n_processes; p++)
-        dead[p] = (char)is_dead(s->pid[p]);
-    for (uint32_t a = 1; dead && a < s->n_actors; a++) {
+    for (uint32_t p = 0; p < s->n_processes; p++)
+        if (!w->gone[p] && s->pid[p])
+            w->gone[p] = is_dead(s->pid[p]);
+    for (uint32_t a = 1; a < s->n_actors; a++) {
         struct kymo_progress *p = &s->progress[a];
         const struct inside_maker *m = &s->maker[a];
+        const bool dead = w->gone[s->actor[a].process] || !s->pid[s->actor[a].process];
         const uint32_t state = __atomic_load_n(&p->state, __ATOMIC_ACQUIRE);
         if (state == KYMO_ACTOR_ENDED)
             continue;
         if (state != KYMO_ACTOR_ABSENT || m->actor == KYMO_NONE) {
-            if (dead[s->actor[a].process])
+            if (dead)
                 kymo_ended(p, s->more);
             continue;
         }
         const struct kymo_progress *maker = &s->progress[m->actor];
         if (__atomic_load_n(&maker->done, __ATOMIC_ACQUIRE) > m->call
-                ? dead[s->actor[a].process]
+                ? dead
                 : __atomic_load_n(&maker->state, __ATOMIC_ACQUIRE) == KYMO_ACTOR_ENDED)
             kymo_ended(p, s->more);
     }
-    free(dead);
 }
 
 /* In a call that had not returned when the recording ended: nothing more is expected of it. */
@@ -133,39 +133,49 @@ static void let_go(struct watch *w, uint32_t a)
     const uint32_t tid = __atomic_load_n(&p->tid, __ATOMIC_ACQUIRE);
 
     __atomic_store_n(&p->scratch[KYMO_PASS], 1, __ATOMIC_SEQ_CST);
-    if (tid && s->pid[s->actor[a].process])
+    if (a && tid && s->pid[s->actor[a].process])
         syscall(SYS_tgkill, s->pid[s->actor[a].process], tid, KYMO_STAGE_SIGNAL);
     s->freed++;
 }
 
-/* Of those in `state`, the one whose call was over (or begun) first in the recording, behind `after`; 0: none. */
+/* The moment of what actor `a` is at, if that is `state`: of its end where it is inside; UINT64_MAX: of nothing. */
+static uint64_t moment_of(const struct inside *s, uint32_t a, uint32_t state)
+{
+    const uint32_t done = __atomic_load_n(&s->progress[a].done, __ATOMIC_ACQUIRE);
+
+    if (__atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE) != state)
+        return UINT64_MAX;
+    if (a == 0)
+        return done < s->n_acts ? s->act[done].enter_ns : UINT64_MAX;
+    const struct kymo_icall *c = current(s, a);
+    return !c ? UINT64_MAX : c->enter_ns + (state == KYMO_ACTOR_CALLING ? c->dur_ns : 0);
+}
+
+/* Of those in `state`, the one whose call was over (or begun) first in the recording, behind `after`; NOBODY to
+ * begin with, and where there is none. */
 static uint32_t next_stuck(const struct watch *w, uint32_t state, uint64_t now, uint32_t after)
 {
     const struct inside *s = w->s;
-    uint64_t least = UINT64_MAX, beyond = 0;
-    uint32_t found = 0;
+    const uint64_t beyond = after == NOBODY ? 0 : moment_of(s, after, state);
+    uint64_t least = UINT64_MAX;
+    uint32_t found = NOBODY;
 
-    for (uint32_t pass = 0; pass < 2; pass++)
-        for (uint32_t a = 1; a < s->n_actors; a++) {
-            const struct kymo_icall *c = current(s, a);
-            if (!c || __atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE) != state ||
-                (state == KYMO_ACTOR_CALLING && !is_overdue(w, a, now)))
-                continue;
-            const uint64_t at = c->enter_ns + (state == KYMO_ACTOR_CALLING ? c->dur_ns : 0);
-            if (pass == 0 && a == after)
-                beyond = at;
-            const int is_behind = at > beyond || (at == beyond && a > after);
-            if (pass == 1 && is_behind && at < least) {
-                least = at;
-                found = a;
-            }
+    for (uint32_t a = 0; a < s->n_actors; a++) {
+        const uint64_t at = moment_of(s, a, state);
+        if (at == UINT64_MAX || (state == KYMO_ACTOR_CALLING && !is_overdue(w, a, now)))
+            continue;
+        const int is_behind = after == NOBODY || at > beyond || (at == beyond && a > after);
+        if (is_behind && at < least) {
+            least = at;
+            found = a;
         }
+    }
     return found;
 }
 
 static int any_in(const struct inside *s, uint32_t state)
 {
-    for (uint32_t a = 1; a < s->n_actors; a++)
+    for (uint32_t a = 0; a < s->n_actors; a++)
         if (__atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE) == state)
             return 1;
     return 0;
@@ -175,7 +185,8 @@ static uint32_t let_go_some(struct watch *w, uint32_t state, uint64_t now, uint3
 {
     uint32_t freed = 0;
 
-    for (uint32_t a = 0; freed < n && (a = next_stuck(w, state, now, a)) != 0; freed++)
+    for (uint32_t a = NOBODY; freed < n && (a = next_stuck(w, state, now, a)) != NOBODY;
+         freed++)
         let_go(w, a);
     return freed;
 }
@@ -244,7 +255,7 @@ static int over_usage(struct watch *w)
     if (w->s->proc_fd < 0)
         return 0;
     for (uint32_t p = 0; p < w->s->n_processes; p++) {
-        if (!w->s->pid[p])
+        if (!w->s->pid[p] || w->gone[p])
             continue;
         snprintf(pid, sizeof(pid), "%u", w->s->pid[p]);
         add_process(w, pid, &ticks, &pages);
@@ -306,25 +317,35 @@ static int tick(struct watch *w, uint64_t now)
     return 0;
 }
 
+static void watch(struct watch *w)
+{
+    struct inside *s = w->s;
+    const int64_t nap[2] = {0, TICK_NS / 4};
+
+    for (;;) {
+        const uint32_t ended = __atomic_load_n(&s->more->ended, __ATOMIC_SEQ_CST);
+        const uint64_t now = inside_now_ns();
+        if (all_over(s) || (now - w->tick_ns >= TICK_NS && tick(w, now)))
+            return;
+        kymo_stage_futex(&s->more->ended, KYMO_FUTEX_WAIT, ended, nap);
+    }
+}
+
 void inside_watch(struct inside *s, struct inside_end *out)
 {
     struct watch w = {.s = s, .end = out, .n_free = 1};
-    const int64_t nap[2] = {0, TICK_NS / 4};
 
     w.page_bytes = sysconf(_SC_PAGESIZE);
     w.ticks_s = sysconf(_SC_CLK_TCK);
     w.disk_free_first = disk_free();
     w.begin_ns = w.moved_ns = w.tick_ns = inside_now_ns();
     *out = (struct inside_end){.end = KYMO_END_DONE};
-    for (;;) {
-        const uint32_t ended = __atomic_load_n(&s->more->ended, __ATOMIC_SEQ_CST);
-        const uint64_t now = inside_now_ns();
-        if (all_over(s))
-            break;
-        if (now - w.tick_ns >= TICK_NS && tick(&w, now))
-            break;
-        kymo_stage_futex(&s->more->ended, KYMO_FUTEX_WAIT, ended, nap);
-    }
+    w.gone = calloc(s->n_processes + 1, sizeof(*w.gone));
+    if (w.gone)
+        watch(&w);
+    else
+        ends(&w, KYMO_END_BROKEN, "no memory for the watch");
+    free(w.gone);
     __atomic_store_n(&s->control->stop, 1, __ATOMIC_SEQ_CST);
     kymo_stage_futex(&s->control->stop, KYMO_FUTEX_WAKE, INT32_MAX, NULL);
 }

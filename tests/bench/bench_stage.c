@@ -40,7 +40,31 @@ static int run(const struct kymo_image *image, double pace, struct kymo_stage_re
 
 static int class_of(int64_t ret)
 {
+    /* Interrupted: what the kernel says inside, and what a program sees of it. */
+    if (ret <= -512 && ret >= -516)
+        return -EINTR;
     return ret < 0 && ret > -4096 ? (int)ret : ret > 0;
+}
+
+/* Lateness over time: `late MS COUNT` for each 20 ms of the plan, where KYMO_STAGE_LATE is set. */
+static void print_late(const struct kymo_image *h, const struct kymo_stage_result *r)
+{
+    const struct kymo_icall *c = (const void *)((const char *)h + h->call.at);
+    uint64_t most[500] = {0}, n[500] = {0};
+
+    for (uint64_t i = 0; i < h->call.n; i++) {
+        const uint64_t k = c[i].enter_ns / 20000000;
+        if (k >= 500 || !r->outcome[i].enter_ns)
+            continue;
+        const uint64_t late =
+            r->outcome[i].enter_ns > c[i].enter_ns ? r->outcome[i].enter_ns - c[i].enter_ns : 0;
+        most[k] = late > most[k] ? late : most[k];
+        n[k] += late > 1000000;
+    }
+    for (uint32_t k = 0; k < 500; k++)
+        if (n[k])
+            printf("late at %u ms: most %.1f us, %llu calls by 1 ms\n", k * 20,
+                   (double)most[k] / 1e3, (unsigned long long)n[k]);
 }
 
 static int play(const char *path, double pace)
@@ -79,6 +103,8 @@ static int play(const char *path, double pace)
                        : r.outcome[i].enter_ns ? " (not over)"
                                                : " (never begun)");
         }
+    if (getenv("KYMO_STAGE_LATE"))
+        print_late(h, &r);
     printf(
         "end %s%s%s, %llu issued, %llu differ, %llu never begun, %llu freed, %.3f s of %.3f s, "
         "cpu %.3f s, drift p99 %.1f us\n",
@@ -198,7 +224,8 @@ static int programs(long nr)
         o = &r.outcome[planbuild_index(b, a + 1 + i, 0)];
         became += (double)(o->exit_ns - o->enter_ns);
     }
-    printf("made in %.1f us, became another program in %.1f us\n", made / 1e3 / N, became / 1e3 / N);
+    printf("made in %.1f us, became another program in %.1f us\n", made / 1e3 / N,
+           became / 1e3 / N);
     printf("RESULT stage_program_us %.1f us 1\n", ns / 1e3 / N);
     planbuild_free(b);
     free(r.outcome);

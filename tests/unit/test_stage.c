@@ -586,6 +586,95 @@ static void an_actor_talks_to_a_peer(void **state)
     as_planned(t);
 }
 
+/* What a listener on this host gets, it sends back; its port. */
+static uint16_t echoes(pid_t *pid)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    socklen_t n = sizeof(a);
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char part[4096];
+    ssize_t got;
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &n), 0);
+    *pid = fork();
+    if (*pid == 0) {
+        alarm(30);
+        const int fd = accept(listener, NULL, NULL);
+        while ((got = read(fd, part, sizeof(part))) > 0)
+            if (write(fd, part, (size_t)got) != got)
+                break;
+        _exit(0);
+    }
+    close(listener);
+    return ntohs(a.sin_port);
+}
+
+static void connects_out(struct scene *t)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80)};
+    struct kymo_icall *c;
+
+    to.sin_addr.s_addr = htonl(0x5db8d822);
+    planbuild_object(t->b, (struct kymo_iobject){.kind = KYMO_OBJECT_LISTEN,
+                                                 .is_environment = 1,
+                                                 .family = AF_INET,
+                                                 .flags = KYMO_OBJECT_TO_TARGET,
+                                                 .pair = KYMO_NONE,
+                                                 .local = address(t, "93.184.216.34", 80)});
+    c = planbuild_call(t->b, t->a, SYS_socket, 0, IMM(AF_INET), IMM(SOCK_STREAM), IMM(0));
+    c->out = KYMO_OUT_FD;
+    planbuild_call(t->b, t->a, SYS_connect, 0, FD(0),
+                   ARG(BLOB, planbuild_blob(t->b, &to, sizeof(to))), IMM(sizeof(to)));
+}
+
+static void a_connection_that_may_leave_meets_the_target(void **state)
+{
+    struct scene *t = *state;
+    char target[64];
+    pid_t pid;
+
+    connects_out(t);
+    writes(t, t->a, 0, 1000000, 1000000);
+    planbuild_call(t->b, t->a, SYS_recvfrom, 1000000, FD(0), SINK(0), IMM(1000000),
+                   IMM(MSG_WAITALL), IMM(0), IMM(0))
+        ->flags = KYMO_ICALL_BYTES;
+    planbuild_call(t->b, t->a, SYS_shutdown, 0, FD(0), IMM(SHUT_WR));
+    reads(t, t->a, 0, 100, 0);
+    snprintf(target, sizeof(target), "127.0.0.1:%u", echoes(&pid));
+    t->o.target = target;
+    if (!no_sandbox)
+        as_planned(t);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    if (no_sandbox)
+        skip();
+}
+
+static void without_a_target_nothing_leaves(void **state)
+{
+    struct scene *t = *state;
+
+    connects_out(t);
+    reads(t, t->a, 0, 100, -ECONNRESET);
+    as_planned(t);
+}
+
+static void a_target_is_a_host_and_a_port(void **state)
+{
+    struct scene *t = *state;
+    struct kymo_err err = {0};
+    static const char *const wrong[] = {"", "host", ":80", "host:", "127.0.0.1"};
+
+    for (size_t i = 0; i < KYMO_COUNT_OF(wrong); i++) {
+        t->o.target = wrong[i];
+        assert_int_equal(kymo_stage_run(planbuild_image(t->b), &t->o, &t->r, &err),
+                         KYMO_EUSAGE);
+    }
+}
+
 static void a_peer_talks_to_an_actor(void **state)
 {
     struct scene *t = *state;
@@ -939,6 +1028,9 @@ int main(void)
         PLAYED(a_pipe_of_the_start_joins_two_processes),
         PLAYED(a_reader_that_does_not_wait_is_told_so),
         PLAYED(an_actor_talks_to_a_peer),
+        PLAYED(a_connection_that_may_leave_meets_the_target),
+        PLAYED(without_a_target_nothing_leaves),
+        PLAYED(a_target_is_a_host_and_a_port),
         PLAYED(a_peer_talks_to_an_actor),
         PLAYED(a_connection_of_the_start_is_watched_by_epoll),
         PLAYED(the_environment_makes_and_removes_files),
