@@ -147,6 +147,7 @@ static int gives(uint8_t op)
     case OP_CONNECT:
     case OP_FUTEX:
     case OP_FORK:
+    case OP_EXEC: /* who lent its memory for a child goes on in the middle of it */
     case OP_EXIT:
     case OP_KILL:
         return 1;

@@ -174,13 +174,15 @@ struct inode {
     uint8_t is_cut;     /* the slice gave it a size: what it is now says nothing of the start */
     uint8_t is_full;    /* something lies in it that no path of the slice names */
     uint8_t is_used;    /* a link: it was followed */
+    uint8_t is_walked;  /* paths lead through it */
+    uint8_t is_read;    /* somebody looks at what is in it: who writes has to wait for his turn */
     uint32_t follow;    /* link: what it leads to */
     uint32_t target;    /* link made in the slice: text */
     uint32_t link_bytes;
     uint64_t size0, size; /* at the start, and now */
     uint64_t hint;        /* mapped that far */
     uint64_t dents_bytes; /* listed at once */
-    uint32_t n_found; /* names that were found in it */
+    uint32_t n_found, n_missed; /* names that were found in it, and that were not */
     uint32_t resource;
     uint32_t path; /* blob, once it is in the image; NONE */
 };

@@ -204,11 +204,19 @@ static kymo_status use_all(struct maker *m)
 {
     struct use *const u = m->uses.p;
     struct sharers s = {.n = 0};
+    uint8_t *const idle = KYMO_NEW(&m->arena, uint8_t, m->n_resources);
+    if (!idle)
+        return maker_too_much(m);
+    for (uint32_t i = 0; i < m->inodes.n; i++) /* logs: all write, none reads */
+        if (inode_at(m, i)->resource != NONE && !inode_at(m, i)->is_read)
+            idle[inode_at(m, i)->resource] = 1;
     if (m->uses.n)
         qsort_r(u, m->uses.n, sizeof(*u), by_resource, m);
     for (size_t i = 0; i < m->uses.n; i++) {
         if (i && u[i].resource != u[i - 1].resource)
             s.n = s.oldest = 0;
+        if (idle[u[i].resource])
+            continue;
         if (i && u[i].resource == u[i - 1].resource && u[i].who == u[i - 1].who)
             continue; /* it writes, too */
         KYMO_TRY(use_one(m, &s, &u[i]));

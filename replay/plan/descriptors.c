@@ -245,8 +245,9 @@ static enum object_kind kind_by_use(const struct maker *m, uint32_t call)
         return O_TIMER;
     if (!strncmp(row->name, "inotify", 7))
         return O_INOTIFY;
-    /* bytes that took their time to come */
-    return !strcmp(row->name, "read") && dur_of(call_at(m, call)) > 1000000u ? O_PIPE : O_FILE;
+    /* bytes of which nothing else is known came through a pipe */
+    return row->op == OP_READ && !(row->flags & ROW_PLACED) && call_at(m, call)->ret > 0 ? O_PIPE
+                                                                                       : O_FILE;
 }
 
 static enum object_kind anon_kind(const char *word)
@@ -696,7 +697,8 @@ static kymo_status use_objects(struct maker *m, uint32_t call)
                           (op == OP_READ || op == OP_WRITE || op == OP_SEEK || op == OP_LIST ||
                            op == OP_MOVE);
         KYMO_TRY(use_add(m, call, o->resource,
-                         moves || op == OP_CONNECT || op == OP_BIND || op == OP_LISTEN ||
+                         moves || (op == OP_ACCEPT && is_ok(call_at(m, call))) ||
+                             op == OP_CONNECT || op == OP_BIND || op == OP_LISTEN ||
                              op == OP_SHUTDOWN || op == OP_EPOLL_CTL));
     }
     return KYMO_OK;

@@ -21,6 +21,8 @@ static kymo_status file_use(struct maker *m, uint32_t call, uint32_t inode, int 
 {
     uint32_t resource;
     KYMO_TRY(tree_resource(m, inode, &resource));
+    if (!writes)
+        inode_at(m, inode)->is_read = 1;
     return use_add(m, call, resource, writes);
 }
 
@@ -77,7 +79,7 @@ kymo_status tree_resize(struct maker *m, uint32_t call, uint32_t inode, uint64_t
         return KYMO_OK;
     i->kind = KYMO_NODE_FILE;
     i->size = bytes;
-    i->size_known = i->is_cut = 1;
+    i->size_known = i->is_cut = i->is_read = 1;
     return file_use(m, call, inode, 1);
 }
 

@@ -399,7 +399,8 @@ static kymo_status do_setsockopt(struct maker *m, uint32_t call, struct kymo_ica
                       level == IPPROTO_IP;
     int value[4] = {usual_value(level, option), 0, 0, 0};
     if (is_stand_in(m, call) || !plain ||
-        (level == SOL_SOCKET && (option == SO_ATTACH_FILTER || option == SO_BINDTODEVICE)))
+        (level == SOL_SOCKET && (option == SO_ATTACH_FILTER || option == SO_BINDTODEVICE || option == SO_MARK ||
+                                 option == SO_RCVBUFFORCE || option == SO_SNDBUFFORCE)))
         return inject(c);
     const uint64_t bytes = t->arg[4] < sizeof(value) ? t->arg[4] : sizeof(value);
     arg_set(c, 4, KYMO_ARG_IMM, bytes);
@@ -764,7 +765,7 @@ static kymo_status do_prctl(struct maker *m, uint32_t call, struct kymo_icall *c
             arg_set(c, i, KYMO_ARG_IMM, t->arg[i]);
         return t->ret == -EINVAL ? KYMO_OK
                : t->arg[0] == PR_GET_SECCOMP || t->arg[0] == PR_GET_NO_NEW_PRIVS ||
-                       t->arg[0] == PR_CAPBSET_READ
+                       t->arg[0] == PR_CAPBSET_READ || t->arg[0] == PR_GET_SECUREBITS
                    ? inject(c) /* the sandbox's answer is another */
                    : KYMO_OK;
     case PR_CAP_AMBIENT:

@@ -54,6 +54,18 @@ static kymo_status watch_new(struct maker *m, uint32_t epoll, uint32_t object, u
     return KYMO_OK;
 }
 
+/* Who changes at once what it waits for has been told of something: of a connection that came about, where
+ * nothing was read or written yet. */
+static void told(struct maker *m, uint32_t call, uint32_t object)
+{
+    const struct object *o = object_at(m, object);
+    const int is_new = o->kind == O_STREAM && o->made_by != NONE && o->out != NONE &&
+                       !flow_at(m, o->out)->written && !flow_at(m, o->out)->taken &&
+                       o->in != NONE && !flow_at(m, o->in)->taken;
+    ready_used(m, call, object, is_new);
+    m->note[call].wait = NONE;
+}
+
 static kymo_status controls(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -62,6 +74,8 @@ static kymo_status controls(struct maker *m, uint32_t call)
     uint32_t *at, watch;
     if (!is_ok(c) || n->object == NONE || object_at(m, n->object)->kind != O_EPOLL)
         return KYMO_OK;
+    if (n->object2 != NONE && c->arg[1] != EPOLL_CTL_ADD)
+        told(m, call, n->object2);
     KYMO_TRY(hash64_at(m, &m->watch_of, watch_key(n->object, fd), &at));
     watch = *at;
     if (watch == NONE || (c->arg[1] == EPOLL_CTL_ADD && !watch_at(m, watch)->is_live) ||

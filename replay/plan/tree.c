@@ -147,6 +147,7 @@ kymo_status tree_change(struct maker *m, uint32_t call, uint32_t inode, uint32_t
     if (what < 2)
         return slot_use(m, act | IS_ACT, slot, 1);
     KYMO_TRY(tree_resource(m, inode, &resource));
+    inode_at(m, inode)->is_read = 1;
     return use_add(m, act | IS_ACT, resource, 1);
 }
 
@@ -222,7 +223,7 @@ static kymo_status be_link(struct maker *m, uint32_t slot, uint32_t bytes)
     l->link_bytes = bytes;
     l->slot = slot;
     l->parent = s->dir;
-    l->is_used = inode_at(m, inode)->kind != 0 || inode_at(m, inode)->n_found != 0;
+    l->is_used = inode_at(m, inode)->kind != 0 || inode_at(m, inode)->is_walked;
     if (s->inode0 == inode)
         s->inode0 = link;
     s->inode = link;
@@ -284,6 +285,7 @@ static kymo_status step_into(struct maker *m, struct pace *p, uint32_t slot, uin
     }
     if (p->found)
         be_kind(m, inode, KYMO_NODE_DIR);
+    inode_at(m, inode)->is_walked = 1;
     if (inode_at(m, inode)->kind == 0 || inode_at(m, inode)->kind == KYMO_NODE_DIR)
         *dir = inode;
     return KYMO_OK;
@@ -457,7 +459,23 @@ static kymo_status lead_to(struct maker *m, struct visit *v, int nofollow, uint3
     return KYMO_OK;
 }
 
-static void deny(struct maker *m, struct visit *v)
+/* The directory may not be searched: unless others could, and found what they looked for, or that it is missing. */
+static kymo_status deny_dir(struct maker *m, struct visit *v)
+{
+    const uint32_t dir = v->way.dir;
+    if (v->way.is_lost || dir == NONE || dir == m->root || inode_at(m, dir)->n_found ||
+        inode_at(m, dir)->n_missed || !inode_at(m, dir)->is_start) {
+        m->note[v->call].how = KYMO_HOW_INJECT;
+        return KYMO_OK;
+    }
+    for (uint32_t s = inode_at(m, dir)->slot; s != NONE && slot_at(m, s)->now == IS_UNKNOWN;
+         s = inode_at(m, slot_at(m, s)->dir)->slot)
+        KYMO_TRY(be_there(m, v->call, s));
+    inode_at(m, dir)->deny |= 1;
+    return KYMO_OK;
+}
+
+static kymo_status deny(struct maker *m, struct visit *v)
 {
     const struct lower_row *row = m->row[v->call];
     const uint32_t slot = v->way.slot;
@@ -474,14 +492,9 @@ static void deny(struct maker *m, struct visit *v)
         const uint32_t inode = slot_at(m, slot)->inode;
         if (inode != NONE && (inode_at(m, inode)->is_start || !slot_at(m, slot)->first))
             inode_at(m, inode)->deny |= bits;
-        return;
+        return KYMO_OK;
     }
-    /* the directory may not be searched, unless something was found there */
-    struct inode *dir = v->way.dir == NONE ? NULL : inode_at(m, v->way.dir);
-    if (dir && dir->is_start && !dir->n_found && !v->way.is_lost)
-        dir->deny |= 1;
-    else
-        m->note[v->call].how = KYMO_HOW_INJECT;
+    return deny_dir(m, v);
 }
 
 /* What a failure says of the tree. */
@@ -500,14 +513,16 @@ static kymo_status failed(struct maker *m, struct visit *v)
                                                                        : be_absent(m, NONE, up);
             }
         }
+        inode_at(m, w.dir)->n_missed++;
+        if (inode_at(m, w.dir)->deny & 1)
+            m->note[v->call].how = KYMO_HOW_INJECT; /* whom the directory let in is not known */
         return w.slot == NONE ? KYMO_OK : be_absent(m, v->call, w.slot);
     case EACCES:
         if (w.slot != NONE && slot_at(m, w.slot)->now == IS_UNKNOWN &&
             (m->row[v->call]->op == OP_OPEN || strstr(m->row[v->call]->name, "access") ||
              m->row[v->call]->op == OP_EXEC))
             KYMO_TRY(be_there(m, v->call, w.slot));
-        deny(m, v);
-        return KYMO_OK;
+        return deny(m, v);
     case ENOTDIR:
         if (w.slot != NONE && (w.wants_dir || m->row[v->call]->op == OP_OPEN ||
                                m->row[v->call]->op == OP_CHDIR ||

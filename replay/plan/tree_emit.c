@@ -31,7 +31,7 @@ static uint8_t kind_of(const struct maker *m, const struct emit *e, uint32_t ino
     const struct inode *i = inode_at(m, inode);
     if (i->kind)
         return i->kind;
-    return e->head[inode] != NONE || i->n_found || i->dents_bytes ? KYMO_NODE_DIR : KYMO_NODE_FILE;
+    return e->head[inode] != NONE || i->is_walked || i->dents_bytes ? KYMO_NODE_DIR : KYMO_NODE_FILE;
 }
 
 static uint32_t mode_of(const struct inode *i)
