@@ -215,8 +215,7 @@ static kymo_status enter(struct maker *m, uint32_t call)
     KYMO_TRY(fds_enter(m, call));
     KYMO_TRY(connect_enter(m, call));
     KYMO_TRY(words_enter(m, call));
-    KYMO_TRY(signals_enter(m, call));
-    return ready_enter(m, call);
+    return signals_enter(m, call);
 }
 
 static kymo_status leave(struct maker *m, uint32_t call)

@@ -431,10 +431,11 @@ KYMO_MUST_USE kymo_status tree_emit(struct maker *m);
 
 /* ---- flows.c ---- */
 KYMO_MUST_USE kymo_status flows_use(struct maker *m, uint32_t call);
+/* A poll found nothing of this object to read. */
+KYMO_MUST_USE kymo_status flows_empty(struct maker *m, uint32_t call, uint32_t object);
 KYMO_MUST_USE kymo_status flows_finish(struct maker *m);
 
 /* ---- ready.c: poll, select, epoll ---- */
-KYMO_MUST_USE kymo_status ready_enter(struct maker *m, uint32_t call);
 KYMO_MUST_USE kymo_status ready_exit(struct maker *m, uint32_t call);
 /* A call used an object: what was it waiting for? */
 void ready_used(struct maker *m, uint32_t call, uint32_t object, int writes);

@@ -305,6 +305,10 @@ static kymo_status deps_of(struct maker *m)
     struct kymo_icall *const call = (struct kymo_icall *)(void *)m->icall.p;
     const struct edge *const e = m->edges.p;
     for (size_t i = 0; i < m->edges.n; i++) {
+        /* points may have moved since it was made */
+        if (!before(e[i].begun ? begin_of(m, e[i].from) : done_of(m, e[i].from), e[i].from,
+                    begin_of(m, e[i].to), e[i].to))
+            continue;
         const struct kymo_dep d = {actor_of_who(m, e[i].from),
                                    place_in_actor(m, e[i].from) |
                                        (e[i].begun ? KYMO_DEP_BEGUN : 0)};

@@ -152,6 +152,8 @@ static kymo_status reads(struct maker *m, uint32_t call, uint32_t object)
         n->begin = c->enter_ns - m->origin;
         n->blocks = 1;
     }
+    if (c->ret == -EAGAIN) /* there was nothing when it looked */
+        n->begin = n->done = c->enter_ns - m->origin;
     ready_used(m, call, object, 0);
     if (is_strange(m, o)) {
         if (only_looks(m, call) && c->ret > 0)
@@ -207,6 +209,14 @@ kymo_status flows_use(struct maker *m, uint32_t call)
     if (op != OP_READ && op != OP_WRITE && op != OP_MOVE && n->object != NONE)
         object_at(m, n->object)->last_call = call;
     return KYMO_OK;
+}
+
+kymo_status flows_empty(struct maker *m, uint32_t call, uint32_t object)
+{
+    const struct object *o = object_at(m, object);
+    if (!is_flow(o) || is_strange(m, o) || o->in == NONE)
+        return KYMO_OK;
+    return event(m, o->in, 0, call, FLOW_EMPTY, 0);
 }
 
 /* ---- both ends in the slice ---- */
@@ -271,6 +281,25 @@ static kymo_status match_end(struct maker *m, const struct flow *f, const struct
     return edge_release(m, r->call, closer);
 }
 
+/* A write that was on its way while somebody found nothing yet acted after that. */
+static void put_off(const struct maker *m, const struct flow *f)
+{
+    for (size_t i = 0; i < f->read.n; i++) {
+        const struct flow_event *r = AT(f->read, struct flow_event, i);
+        const size_t k = r->kind == FLOW_EMPTY || r->kind == FLOW_SHORT ? giver_of(f, r->end + 1)
+                                                                        : f->write.n;
+        if (k >= f->write.n)
+            continue;
+        const uint32_t next = AT(f->write, struct flow_event, k)->call;
+        struct note *w = &m->note[next];
+        const uint64_t seen = m->note[r->call].done, end = call_at(m, next)->exit_ns - m->origin;
+        if (w->begin <= seen && end > seen) {
+            w->begin = seen + 1;
+            w->done = w->blocks ? w->done : w->begin;
+        }
+    }
+}
+
 static kymo_status match(struct maker *m, const struct flow *f)
 {
     for (size_t i = 0; i < f->read.n; i++) {
@@ -288,6 +317,8 @@ static kymo_status match(struct maker *m, const struct flow *f)
 /* What is left unread at the environment's end is taken at the last. */
 kymo_status flows_finish(struct maker *m)
 {
+    for (uint32_t i = 0; i < m->flows.n; i++)
+        put_off(m, flow_at(m, i));
     for (uint32_t i = 0; i < m->flows.n; i++)
         KYMO_TRY(match(m, flow_at(m, i)));
     return KYMO_OK;

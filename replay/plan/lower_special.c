@@ -23,6 +23,12 @@
 #define RSEQ_AT (SINK_OWN + 0x1000u) /* 64 bytes a lane */
 #define FAR_S 3600
 
+/* How long a wait was meant to be: what ended it before its time shows that it was longer. */
+static uint64_t meant_ns(const struct kymo_trace_call *t)
+{
+    return dur_of(t) + (t->ret < 0 ? (uint64_t)FAR_S * 1000000000u : 0);
+}
+
 typedef kymo_status special(struct maker *m, uint32_t call, struct kymo_icall *c);
 
 static const struct kymo_trace_call *traced(const struct maker *m, uint32_t call)
@@ -251,7 +257,7 @@ static kymo_status do_epoll_wait(struct maker *m, uint32_t call, struct kymo_ica
         max = 65536;
     arg_set(c, 2, KYMO_ARG_IMM, max);
     if (!strcmp(m->row[call]->name, "epoll_pwait2"))
-        arg_set(c, 3, KYMO_ARG_WAIT, t->arg[3] ? dur_of(t) : UINT64_MAX);
+        arg_set(c, 3, KYMO_ARG_WAIT, t->arg[3] ? meant_ns(t) : UINT64_MAX);
     else
         arg_set(c, 3, KYMO_ARG_WAIT_MS, (uint64_t)(int64_t)(int32_t)t->arg[3]);
     return KYMO_OK;
@@ -269,7 +275,7 @@ static kymo_status do_poll(struct maker *m, uint32_t call, struct kymo_icall *c)
     if (n->at < t->arg[1])
         c->flags |= KYMO_ICALL_LONGER;
     if (!strcmp(m->row[call]->name, "ppoll"))
-        arg_set(c, 2, KYMO_ARG_WAIT, t->arg[2] ? dur_of(t) : UINT64_MAX);
+        arg_set(c, 2, KYMO_ARG_WAIT, t->arg[2] ? meant_ns(t) : UINT64_MAX);
     else
         arg_set(c, 2, KYMO_ARG_WAIT_MS, (uint64_t)(int64_t)(int32_t)t->arg[2]);
     return KYMO_OK;
@@ -291,7 +297,7 @@ static kymo_status do_select(struct maker *m, uint32_t call, struct kymo_icall *
         arg_set(c, 3, KYMO_ARG_FDSET, (uint64_t)n->extra << 16);
     const int is_select = !strcmp(m->row[call]->name, "select");
     arg_set(c, 4, is_select ? KYMO_ARG_WAIT_US : KYMO_ARG_WAIT,
-            t->arg[4] ? dur_of(t) : UINT64_MAX);
+            t->arg[4] ? meant_ns(t) : UINT64_MAX);
     return KYMO_OK;
 }
 

@@ -12,6 +12,7 @@
 
 #define LOOK_AHEAD 64u
 #define LOOK_BACK 64u
+#define WATCHES_MAX 64u /* of one instance, that a poll which found nothing is held against */
 #define FDS_MAX 1024u /* of one poll */
 #define EVENTS_BOTH (EPOLLIN | EPOLLOUT)
 
@@ -145,16 +146,19 @@ void ready_used(struct maker *m, uint32_t call, uint32_t object, int writes)
         watch_at(m, watch)->events |= writes ? EPOLLOUT : EPOLLIN;
 }
 
-kymo_status ready_enter(struct maker *m, uint32_t call)
-{
-    (void)m;
-    (void)call;
-    return KYMO_OK;
-}
-
 static int is_wait(uint8_t op)
 {
     return op == OP_EPOLL_WAIT || op == OP_POLL || op == OP_SELECT;
+}
+
+static kymo_status found_nothing(struct maker *m, uint32_t call, uint32_t epoll)
+{
+    uint32_t n = 0;
+    for (uint32_t w = object_at(m, epoll)->watches; w != NONE && n < WATCHES_MAX;
+         w = watch_at(m, w)->next_of_epoll, n++)
+        if (watch_at(m, w)->is_live && watch_at(m, w)->object != NONE)
+            KYMO_TRY(flows_empty(m, call, watch_at(m, w)->object));
+    return KYMO_OK;
 }
 
 kymo_status ready_exit(struct maker *m, uint32_t call)
@@ -165,6 +169,8 @@ kymo_status ready_exit(struct maker *m, uint32_t call)
     const uint32_t object = m->note[call].object;
     if (row->op == OP_EPOLL_CTL)
         return controls(m, call);
+    if (row->op == OP_EPOLL_WAIT && c->ret == 0 && has_ret(c) && object != NONE)
+        KYMO_TRY(found_nothing(m, call, object));
     if (is_wait(row->op)) {
         a->last_wait = c->ret > 0 && has_ret(c) ? call : NONE;
         a->serial++;
