@@ -256,7 +256,8 @@ static kymo_status walk(struct maker *m)
         order[i] = i;
     qsort_r(order, n, sizeof(*order), by_enter, m);
     for (uint32_t in = 0, out = 0; out < n;) {
-        if (in < n && !(is_in[out] && call_at(m, out)->exit_ns <= call_at(m, order[in])->enter_ns)) {
+        if (in < n &&
+            !(is_in[out] && call_at(m, out)->exit_ns <= call_at(m, order[in])->enter_ns)) {
             is_in[order[in]] = 1;
             KYMO_TRY(enter(m, order[in++]));
             continue;
@@ -410,21 +411,20 @@ static void release(struct maker *m)
         free(word_at(m, i)->waiters.p);
     for (uint32_t i = 0; i < m->listeners.n; i++)
         free(AT(m->listeners, struct listener, i)->queue.p);
-    struct list *const list[] = {&m->procs,  &m->actors,    &m->objects, &m->slots,
-                                 &m->inodes, &m->flows,     &m->acts,    &m->uses,
-                                 &m->edges,  &m->watches,   &m->words,   &m->listeners,
-                                 &m->relocs, &m->names};
+    struct list *const list[] = {&m->procs, &m->actors,    &m->objects, &m->slots, &m->inodes,
+                                 &m->flows, &m->acts,      &m->uses,    &m->edges, &m->watches,
+                                 &m->words, &m->listeners, &m->relocs,  &m->names};
     for (size_t i = 0; i < KYMO_COUNT_OF(list); i++)
         free(list[i]->p);
-    struct hash64 *const hash[] = {&m->by_tid,  &m->by_pid,    &m->slot_of,  &m->name_of,
-                                   &m->blob_of, &m->word_of,   &m->pipe_of,  &m->stream_of,
-                                   &m->port_of, &m->watch_of,  &m->known_by};
+    struct hash64 *const hash[] = {&m->by_tid,  &m->by_pid,   &m->slot_of, &m->name_of,
+                                   &m->blob_of, &m->word_of,  &m->pipe_of, &m->stream_of,
+                                   &m->port_of, &m->watch_of, &m->known_by};
     for (size_t i = 0; i < KYMO_COUNT_OF(hash); i++) {
         free(hash[i]->key);
         free(hash[i]->value);
     }
-    struct kymo_buf *const buf[] = {&m->blob, &m->icall, &m->idep, &m->iobject,
-                                    &m->inode_out, &m->iact, &m->istart};
+    struct kymo_buf *const buf[] = {&m->blob,      &m->icall, &m->idep,  &m->iobject,
+                                    &m->inode_out, &m->iact,  &m->istart};
     for (size_t i = 0; i < KYMO_COUNT_OF(buf); i++)
         kymo_buf_release(buf[i]);
     kymo_arena_release(&m->arena);

@@ -40,8 +40,8 @@ struct hash64 {
 /* What is found out about a call before it is lowered. */
 struct note {
     uint64_t begin, done; /* ns since the origin; see above */
-    uint64_t size; /* what it is to ask for; SIZE_AS_IS: what it asked for */
-    uint64_t at;   /* by op: offset in the file before it, address in a region, value */
+    uint64_t size;        /* what it is to ask for; SIZE_AS_IS: what it asked for */
+    uint64_t at;          /* by op: offset in the file before it, address in a region, value */
     uint32_t object, object2;
     uint32_t link;  /* by op: other thread, process, inode, region, futex */
     uint32_t extra; /* by op: index into a list of its own; blob */
@@ -74,7 +74,7 @@ struct object {
     uint8_t is_substitute, side; /* pipe: SIDE_*, once it is known */
     uint16_t family;
     uint32_t same_as; /* another object that it turned out to be, NONE */
-    uint32_t type; /* SOCK_* */
+    uint32_t type;    /* SOCK_* */
     uint32_t flags;
     uint32_t pair;    /* the other end */
     uint32_t in, out; /* flows: what is read from it, what is written to it */
@@ -86,9 +86,9 @@ struct object {
     uint32_t resource;
     uint32_t watches; /* epoll: its list; others: watches on them; index into watch, NONE */
     uint64_t offset;
-    uint64_t seen; /* thread << 32 | serial of the wait that its last use followed */
-    uint32_t pending; /* bytes written to the environment and not yet taken */
-    uint32_t act;     /* the last act on it, NONE */
+    uint64_t seen;      /* thread << 32 | serial of the wait that its last use followed */
+    uint32_t pending;   /* bytes written to the environment and not yet taken */
+    uint32_t act;       /* the last act on it, NONE */
     uint32_t last_call; /* that used it */
     uint32_t listens;   /* listener, NONE */
     uint32_t index;     /* in the image, NONE: not in it */
@@ -122,12 +122,13 @@ struct proc {
     uint32_t root;   /* the proc at whose start a descriptor of its must have been open */
     uint32_t leader; /* actor */
     uint32_t n_actors;
-    uint8_t at_start, has_handlers, has_left;
-    uint32_t forked_by; /* call, NONE */
-    uint32_t left_by;   /* the call with which it ended, NONE */
+    uint8_t at_start, has_handlers, has_left, is_waited;
+    uint32_t forked_by;               /* call, NONE */
+    uint32_t first_child, next_child; /* that nobody has waited for yet, as far as is known */
+    uint32_t left_by;                 /* the call with which it ended, NONE */
     struct fd_slot *fd;
     uint32_t n_fds, cap_fds;
-    struct list starts; /* struct start_fd, of a root */
+    struct list starts;            /* struct start_fd, of a root */
     uint32_t snapshot, n_snapshot; /* the first of its snapshots, in trace.fd */
     uint64_t snapshot_ns;
     uint32_t cwd; /* inode */
@@ -135,7 +136,8 @@ struct proc {
     struct list pieces; /* struct piece, by address */
     uint32_t n_regions;
     uint64_t brk; /* of this image, 0: not seen */
-    uint32_t signal_by; /* call that sent it the last signal, and nobody has seen to that; NONE */
+    uint32_t
+        signal_by; /* call that sent it the last signal, and nobody has seen to that; NONE */
     uint8_t suspends;
     uint64_t signals; /* those that its signalfd is for, as a mask */
     uint32_t umask;
@@ -146,9 +148,10 @@ struct actor {
     uint32_t of; /* trace thread; NONE: made up */
     uint32_t proc, lane, maker, maker_call;
     uint8_t at_start;
-    uint32_t last_wait, serial; /* its last poll that found something, and how many there were */
-    uint32_t wait_left;         /* objects that the poll may still account for */
-    uint32_t first, n;          /* of order, NONE made up: 0 calls */
+    uint32_t last_wait,
+        serial;         /* its last poll that found something, and how many there were */
+    uint32_t wait_left; /* objects that the poll may still account for */
+    uint32_t first, n;  /* of order, NONE made up: 0 calls */
     uint32_t fds_until;
 };
 
@@ -168,20 +171,20 @@ struct inode {
     uint32_t parent; /* directory */
     uint8_t kind;    /* KYMO_NODE_*, 0: not known yet */
     uint8_t is_start;
-    uint8_t is_exact; /* size0 is what it was, else at least that */
+    uint8_t is_exact;   /* size0 is what it was, else at least that */
     uint8_t size_known; /* size is what it is now */
     uint8_t deny;       /* permission bits that were denied: 4 2 1 */
     uint8_t is_cut;     /* the slice gave it a size: what it is now says nothing of the start */
     uint8_t is_full;    /* something lies in it that no path of the slice names */
     uint8_t is_used;    /* a link: it was followed */
     uint8_t is_walked;  /* paths lead through it */
-    uint8_t is_read;    /* somebody looks at what is in it: who writes has to wait for his turn */
-    uint32_t follow;    /* link: what it leads to */
-    uint32_t target;    /* link made in the slice: text */
+    uint8_t is_read; /* somebody looks at what is in it: who writes has to wait for his turn */
+    uint32_t follow; /* link: what it leads to */
+    uint32_t target; /* link made in the slice: text */
     uint32_t link_bytes;
-    uint64_t size0, size; /* at the start, and now */
-    uint64_t hint;        /* mapped that far */
-    uint64_t dents_bytes; /* listed at once */
+    uint64_t size0, size;       /* at the start, and now */
+    uint64_t hint;              /* mapped that far */
+    uint64_t dents_bytes;       /* listed at once */
     uint32_t n_found, n_missed; /* names that were found in it, and that were not */
     uint32_t resource;
     uint32_t path; /* blob, once it is in the image; NONE */
@@ -206,7 +209,8 @@ struct flow {
 /* ---- acts of the environment, and edges ---- */
 
 struct act {
-    struct kymo_iact a; /* object, other: of this compiler's; put right when the image is built */
+    struct kymo_iact
+        a; /* object, other: of this compiler's; put right when the image is built */
     uint64_t point;
     uint32_t inode; /* KYMO_ACT_TREE: whose, and how it is then */
     struct kymo_inode node;
@@ -227,13 +231,13 @@ struct edge {
 
 struct watch { /* what an epoll instance was told of */
     uint32_t epoll, object, proc, fd;
-    uint32_t call;     /* its epoll_ctl, NONE: before the start */
-    uint32_t events;   /* seen to be waited for */
+    uint32_t call;   /* its epoll_ctl, NONE: before the start */
+    uint32_t events; /* seen to be waited for */
     uint32_t next_of_epoll, next_of_object;
     uint8_t is_live;
 };
 
-struct word { /* a futex */
+struct word {      /* a futex */
     uint32_t proc; /* NONE: shared */
     uint64_t address;
     uint32_t index; /* of its kind */
@@ -247,7 +251,7 @@ struct pending { /* a connection */
     uint8_t is_taken;
 };
 
-struct listener { /* a port or path that is, or was, listened on */
+struct listener {      /* a port or path that is, or was, listened on */
     uint32_t n_live;   /* sockets of the slice that listen there */
     uint32_t object;   /* the last of them, NONE */
     uint32_t stranger; /* the environment's own, NONE */
@@ -267,17 +271,18 @@ struct maker {
     struct kymo_arena arena; /* scratch: until the image is built */
     size_t cap_bytes, used_bytes;
 
-    struct note *note;           /* [n_calls] */
+    struct note *note;            /* [n_calls] */
     const struct lower_row **row; /* [n_calls]; NULL: not known */
     struct list procs, actors, objects, slots, inodes, flows, acts, uses, edges, watches, words,
         listeners, regions;
-    uint32_t *actor_of;   /* [trace threads] */
-    uint32_t *proc_of;    /* [trace processes] */
-    uint32_t *index_of;   /* [n_calls] its place in its actor */
-    uint32_t *thread_next; /* [trace threads] of the same tid, and the process's of the same pid */
+    uint32_t *actor_of; /* [trace threads] */
+    uint32_t *proc_of;  /* [trace processes] */
+    uint32_t *index_of; /* [n_calls] its place in its actor */
+    uint32_t
+        *thread_next; /* [trace threads] of the same tid, and the process's of the same pid */
     uint32_t *process_next;
-    struct hash64 by_tid, by_pid, slot_of, name_of, blob_of, word_of, pipe_of, stream_of, port_of,
-        watch_of, known_by;
+    struct hash64 by_tid, by_pid, slot_of, name_of, blob_of, word_of, pipe_of, stream_of,
+        port_of, watch_of, known_by;
     struct list names; /* struct name: components of paths */
     uint32_t n_shared_words, n_own_words, n_resources, root, n_regions;
     uint32_t null_object, n_first_nodes, zeros;
@@ -424,7 +429,8 @@ KYMO_MUST_USE kymo_status files_use(struct maker *m, uint32_t call);
 /* bytes at offset of an inode were read (wanted so many), or written */
 KYMO_MUST_USE kymo_status tree_read(struct maker *m, uint32_t call, uint32_t inode, uint64_t at,
                                     uint64_t want, uint64_t got);
-KYMO_MUST_USE kymo_status tree_write(struct maker *m, uint32_t inode, uint64_t at, uint64_t got);
+KYMO_MUST_USE kymo_status tree_write(struct maker *m, uint32_t inode, uint64_t at,
+                                     uint64_t got);
 KYMO_MUST_USE kymo_status tree_resize(struct maker *m, uint32_t call, uint32_t inode,
                                       uint64_t bytes);
 KYMO_MUST_USE kymo_status tree_emit(struct maker *m);
@@ -487,7 +493,8 @@ static inline void arg_set(struct kymo_icall *c, int i, uint8_t kind, uint64_t v
     c->arg[i] = value;
 }
 #define BUFFER_BYTES_MAX ((uint64_t)62 << 20)
-#define SINK_OWN (KYMO_SINK_BYTES - 0x100000u) /* behind it lies what the kernel keeps writing to */
+#define SINK_OWN                                                                               \
+    (KYMO_SINK_BYTES - 0x100000u) /* behind it lies what the kernel keeps writing to */
 
 /* ---- blob (image_build.c) ---- */
 KYMO_MUST_USE kymo_status blob_put(struct maker *m, const void *p, size_t n, size_t align,

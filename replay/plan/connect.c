@@ -18,8 +18,9 @@ static uint64_t key_of(const struct maker *m, uint32_t addr)
     const uint32_t port = sockaddr_port(text_of(m, addr));
     if (port)
         return (uint64_t)1 << 40 | port;
-    return !strncmp(text_of(m, addr), "unix:", 5) && text_of(m, addr)[5] ? (uint64_t)2 << 40 | addr
-                                                                         : 0;
+    return !strncmp(text_of(m, addr), "unix:", 5) && text_of(m, addr)[5]
+               ? (uint64_t)2 << 40 | addr
+               : 0;
 }
 
 static kymo_status listener_of(struct maker *m, uint32_t addr, uint32_t *out)
@@ -54,8 +55,9 @@ static kymo_status listens(struct maker *m, uint32_t object)
 
 /* ---- the environment's ends ---- */
 
-static kymo_status stranger_new(struct maker *m, enum object_kind kind, const struct object *like,
-                                uint32_t local, uint32_t peer, uint32_t *out)
+static kymo_status stranger_new(struct maker *m, enum object_kind kind,
+                                const struct object *like, uint32_t local, uint32_t peer,
+                                uint32_t *out)
 {
     const uint16_t family = like->family;
     const uint32_t type = like->type;
@@ -177,8 +179,7 @@ static kymo_status connects(struct maker *m, uint32_t call)
     KYMO_TRY(list_add(m, &AT(m->listeners, struct listener, l)->queue, sizeof(*p), &p));
     *p = (struct pending){.call = call, .object = mine};
     const uint32_t listener = AT(m->listeners, struct listener, l)->object;
-    return listener == NONE ? KYMO_OK
-                            : use_add(m, call, object_at(m, listener)->resource, 1);
+    return listener == NONE ? KYMO_OK : use_add(m, call, object_at(m, listener)->resource, 1);
 }
 
 /* The connection that this accept takes: the oldest that fits. NULL: one of the environment's. */
@@ -311,8 +312,8 @@ kymo_status connect_begin(struct maker *m)
         const struct actor *leader = actor_at(m, p->leader);
         if (!p->n_snapshot || !p->at_start)
             continue;
-        const uint64_t first =
-            leader->n ? call_at(m, m->t->order[leader->first])->enter_ns : UINT64_MAX - EARLY_NS;
+        const uint64_t first = leader->n ? call_at(m, m->t->order[leader->first])->enter_ns
+                                         : UINT64_MAX - EARLY_NS;
         for (uint32_t k = 0; k < proc_at(m, i)->n_snapshot; k++) {
             const struct kymo_trace_fd *f = &m->t->fd[proc_at(m, i)->snapshot + k];
             if (f->peer || !f->local || f->fd >= KYMO_FDS_MAX || f->ts_ns > first + EARLY_NS ||

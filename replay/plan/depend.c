@@ -10,8 +10,8 @@
 
 #include "replay/plan/compile_own.h"
 
-#define SHARERS_MAX 64u  /* actors that are remembered of a resource */
-#define DEPS_MAX 60000u  /* edges into one call */
+#define SHARERS_MAX 64u   /* actors that are remembered of a resource */
+#define DEPS_MAX 60000u   /* edges into one call */
 #define EARLIER_NS 15000u /* what a woken thread needs to leave the kernel */
 
 /* ---- points ---- */
@@ -147,8 +147,7 @@ static struct sharer *sharer_of(struct sharers *s, uint32_t actor)
     for (uint32_t i = 0; i < s->n; i++)
         if (s->by[i].actor == actor)
             return &s->by[i];
-    struct sharer *x =
-        &s->by[s->n < SHARERS_MAX ? s->n++ : s->oldest++ % SHARERS_MAX];
+    struct sharer *x = &s->by[s->n < SHARERS_MAX ? s->n++ : s->oldest++ % SHARERS_MAX];
     *x = (struct sharer){actor, {NONE, NONE}, {NONE, NONE}};
     return x;
 }

@@ -106,7 +106,8 @@ static kymo_status take_side(struct maker *m, uint32_t *object, uint8_t side)
         *other = flow;
     }
     flow = *other;
-    const uint32_t end = hash64_get(&m->pipe_of, name + (side == SIDE_READ ? SIDE_WRITE : SIDE_READ));
+    const uint32_t end =
+        hash64_get(&m->pipe_of, name + (side == SIDE_READ ? SIDE_WRITE : SIDE_READ));
     if (side == SIDE_READ) {
         o->in = flow;
         flow_at(m, flow)->to = *object;
@@ -123,7 +124,8 @@ static kymo_status take_side(struct maker *m, uint32_t *object, uint8_t side)
 
 /* ---- tables ---- */
 
-static kymo_status slot_at_fd(struct maker *m, struct proc *p, uint32_t fd, struct fd_slot **out)
+static kymo_status slot_at_fd(struct maker *m, struct proc *p, uint32_t fd,
+                              struct fd_slot **out)
 {
     if (fd >= p->cap_fds) {
         uint32_t cap = p->cap_fds ? p->cap_fds : 16;
@@ -166,9 +168,11 @@ static kymo_status shut(struct maker *m, uint32_t call, struct proc *p, uint32_t
     struct fd_slot *s = &p->fd[fd];
     if (s->state == FD_OPEN) {
         const uint32_t object = object_real(m, s->object);
+        if (p->n_actors > 1)
+            KYMO_TRY(use_add(m, call, p->table_resource, 1));
         closed(m, call, object);
-        KYMO_TRY(use_add(m, call, object_at(m, object)->resource,
-                         object_at(m, object)->refs == 0));
+        KYMO_TRY(
+            use_add(m, call, object_at(m, object)->resource, object_at(m, object)->refs == 0));
     }
     *s = (struct fd_slot){.state = FD_CLOSED};
     return KYMO_OK;
@@ -246,8 +250,9 @@ static enum object_kind kind_by_use(const struct maker *m, uint32_t call)
     if (!strncmp(row->name, "inotify", 7))
         return O_INOTIFY;
     /* bytes of which nothing else is known came through a pipe */
-    return row->op == OP_READ && !(row->flags & ROW_PLACED) && call_at(m, call)->ret > 0 ? O_PIPE
-                                                                                       : O_FILE;
+    return row->op == OP_READ && !(row->flags & ROW_PLACED) && call_at(m, call)->ret > 0
+               ? O_PIPE
+               : O_FILE;
 }
 
 static enum object_kind anon_kind(const char *word)
@@ -255,8 +260,11 @@ static enum object_kind anon_kind(const char *word)
     static const struct {
         const char *word;
         enum object_kind kind;
-    } kinds[] = {{"eventpoll", O_EPOLL}, {"eventfd", O_EVENT},    {"timerfd", O_TIMER},
-                 {"signalfd", O_SIGNAL}, {"inotify", O_INOTIFY}};
+    } kinds[] = {{"eventpoll", O_EPOLL},
+                 {"eventfd", O_EVENT},
+                 {"timerfd", O_TIMER},
+                 {"signalfd", O_SIGNAL},
+                 {"inotify", O_INOTIFY}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strstr(word, kinds[i].word))
             return kinds[i].kind;
@@ -409,10 +417,10 @@ static uint64_t flags_of(const struct maker *m, uint32_t call)
     static const struct {
         const char *name;
         int arg;
-    } where[] = {{"open", 1},           {"openat", 2},    {"socket", 1},   {"accept4", 3},
-                 {"pipe2", 1},          {"socketpair", 1}, {"dup3", 2},     {"eventfd2", 1},
-                 {"timerfd_create", 1}, {"signalfd4", 3}, {"inotify_init1", 0},
-                 {"epoll_create1", 0}};
+    } where[] = {{"open", 1},      {"openat", 2},        {"socket", 1},
+                 {"accept4", 3},   {"pipe2", 1},         {"socketpair", 1},
+                 {"dup3", 2},      {"eventfd2", 1},      {"timerfd_create", 1},
+                 {"signalfd4", 3}, {"inotify_init1", 0}, {"epoll_create1", 0}};
     for (size_t i = 0; i < sizeof(where) / sizeof(where[0]); i++)
         if (!strcmp(name, where[i].name))
             return c->arg[where[i].arg];
@@ -618,6 +626,8 @@ static kymo_status do_fork(struct maker *m, uint32_t call)
     for (uint32_t i = 0; i < c->n_fds; i++)
         if (c->fd[i].state == FD_OPEN)
             object_at(m, object_real(m, c->fd[i].object))->refs++;
+    c->next_child = p->first_child;
+    p->first_child = child;
     c->cwd = p->cwd;
     c->umask = p->umask;
     c->signals = c->signals ? c->signals : p->signals;
@@ -736,7 +746,8 @@ kymo_status fds_exit(struct maker *m, uint32_t call)
     }
     case OP_ACCEPT:
         KYMO_TRY(connect_accepts(m, call));
-        return m->note[call].object2 == NONE ? KYMO_OK : made_fd(m, call, m->note[call].object2);
+        return m->note[call].object2 == NONE ? KYMO_OK
+                                             : made_fd(m, call, m->note[call].object2);
     default:
         break;
     }

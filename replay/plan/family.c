@@ -9,6 +9,7 @@
 
 #include "replay/plan/compile_own.h"
 
+#define LOOK_MAX 64u
 #define CHILD_ROW 2 /* KYMO_CALL_CHILD */
 #define CLONE_PARENT_BIT 0x8000u
 
@@ -66,11 +67,11 @@ static uint32_t made_by(const struct maker *m, uint32_t call, const uint32_t *ma
         const uint32_t first = first_call(m, i);
         if (maker[i] != NONE || i == call_at(m, call)->thread)
             continue;
-        if (first == NONE ? best == NONE
-                          : comes_after(m, first, call) &&
-                                (best == NONE || first_call(m, best) == NONE ||
-                                 call_at(m, first)->exit_ns <
-                                     call_at(m, first_call(m, best))->exit_ns))
+        if (first == NONE
+                ? best == NONE
+                : comes_after(m, first, call) &&
+                      (best == NONE || first_call(m, best) == NONE ||
+                       call_at(m, first)->exit_ns < call_at(m, first_call(m, best))->exit_ns))
             best = i;
     }
     return best;
@@ -87,6 +88,8 @@ static kymo_status add_proc(struct maker *m, uint32_t of, uint32_t *out)
                        .leader = NONE,
                        .at_start = 1,
                        .forked_by = NONE,
+                       .first_child = NONE,
+                       .next_child = NONE,
                        .left_by = NONE,
                        .signal_by = NONE,
                        .cwd = NONE,
@@ -214,8 +217,7 @@ static void find_roots(struct maker *m)
     }
     for (uint32_t i = 0; i < m->procs.n; i++) {
         struct proc *p = proc_at(m, i);
-        const uint32_t up =
-            p->at_start && p->of != NONE ? m->t->process[p->of].parent : NONE;
+        const uint32_t up = p->at_start && p->of != NONE ? m->t->process[p->of].parent : NONE;
         if (up == NONE || m->proc_of[up] == NONE)
             continue;
         const struct proc *q = proc_at(m, m->proc_of[up]);
@@ -276,6 +278,28 @@ uint32_t family_tid(const struct maker *m, uint64_t tid, uint64_t ns)
 
 /* ---- ends ---- */
 
+/* A look that found no child dead comes before their ends. */
+static kymo_status none_yet(struct maker *m, uint32_t call)
+{
+    uint32_t n = 0;
+    const int is_pid = m->row[call]->arg == 0 && (int32_t)call_at(m, call)->arg[0] > 0;
+    for (uint32_t p = proc_at(m, proc_of_call(m, call))->first_child; p != NONE && n < LOOK_MAX;
+         p = proc_at(m, p)->next_child, n++) {
+        const struct proc *child = proc_at(m, p);
+        if (child->is_waited || (is_pid && child->of != NONE &&
+                                 m->t->process[child->of].pid != call_at(m, call)->arg[0]))
+            continue;
+        if (child->has_left && child->left_by != NONE) {
+            /* it was leaving, and not yet gone */
+            struct note *end = &m->note[child->left_by];
+            if (end->begin <= m->note[call].done)
+                end->begin = end->done = m->note[call].done + 1;
+        }
+        KYMO_TRY(use_add(m, call, proc_at(m, p)->resource, 0));
+    }
+    return KYMO_OK;
+}
+
 static kymo_status waited(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -299,7 +323,9 @@ static kymo_status waited(struct maker *m, uint32_t call)
         child = family_pid(m, c->arg[1], c->exit_ns);
     }
     n->link = child;
-    return KYMO_OK;
+    if (child != NONE)
+        proc_at(m, child)->is_waited = 1;
+    return c->ret ? KYMO_OK : none_yet(m, call);
 }
 
 kymo_status family_exit(struct maker *m, uint32_t call)
@@ -312,6 +338,7 @@ kymo_status family_exit(struct maker *m, uint32_t call)
         struct proc *p = proc_at(m, proc);
         if (p->left_by == NONE || row->arg)
             p->left_by = call;
+        return use_add(m, call, p->resource, 1);
     }
     return KYMO_OK;
 }

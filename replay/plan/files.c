@@ -35,8 +35,8 @@ static kymo_status changed(struct maker *m, uint32_t call, uint32_t inode, uint6
     return tree_change(m, call, inode, i->slot, 2);
 }
 
-kymo_status tree_read(struct maker *m, uint32_t call, uint32_t inode, uint64_t at, uint64_t want,
-                      uint64_t got)
+kymo_status tree_read(struct maker *m, uint32_t call, uint32_t inode, uint64_t at,
+                      uint64_t want, uint64_t got)
 {
     struct inode *i = inode_at(m, inode);
     if (!has_size(m, inode) || at > FILE_BYTES_MAX || got > FILE_BYTES_MAX)
@@ -125,7 +125,8 @@ static kymo_status moves(struct maker *m, uint32_t call)
     const struct note *n = &m->note[call];
     const struct kymo_trace_call *c = call_at(m, call);
     const int to_first = m->row[call]->arg == 1;
-    const uint32_t in = to_first ? n->object2 : n->object, out = to_first ? n->object : n->object2;
+    const uint32_t in = to_first ? n->object2 : n->object,
+                   out = to_first ? n->object : n->object2;
     const uint64_t want = to_first ? c->arg[3] : c->arg[4];
     if (in != NONE && object_at(m, in)->kind == O_FILE && object_at(m, in)->inode != NONE)
         KYMO_TRY(takes(m, call, in, want < 0x7ffff000u ? want : (uint64_t)c->ret));

@@ -11,6 +11,7 @@
 
 #define RECV_BYTES 32768u /* what may lie unread at the environment's end */
 #define WRITERS_MAX 8u    /* actors whose writes one read is made of */
+#define ROOM_BYTES 32768u /* what always finds room */
 #define DONTWAIT 0x40u
 #define PEEK 2u
 
@@ -29,8 +30,8 @@ static int is_strange(const struct maker *m, const struct object *o)
     return o->is_start || o->kind == O_DGRAM;
 }
 
-static kymo_status event(struct maker *m, uint32_t flow, int writes, uint32_t call, uint8_t kind,
-                         uint64_t bytes)
+static kymo_status event(struct maker *m, uint32_t flow, int writes, uint32_t call,
+                         uint8_t kind, uint64_t bytes)
 {
     struct flow *f = flow_at(m, flow);
     struct flow_event *e;
@@ -106,7 +107,8 @@ static kymo_status strange_write(struct maker *m, uint32_t call, uint32_t object
     }
     if (c->ret <= 0)
         return KYMO_OK;
-    object_at(m, object)->pending += c->ret < UINT32_MAX / 2 ? (uint32_t)c->ret : UINT32_MAX / 2;
+    object_at(m, object)->pending +=
+        c->ret < UINT32_MAX / 2 ? (uint32_t)c->ret : UINT32_MAX / 2;
     const uint32_t pending = object_at(m, object)->pending;
     if (pending < RECV_BYTES && object_at(m, object)->kind != O_DGRAM)
         return KYMO_OK;
@@ -161,7 +163,7 @@ static kymo_status reads(struct maker *m, uint32_t call, uint32_t object)
         else
             KYMO_TRY(strange_read(m, call, object));
     } else if (o->in != NONE && !only_looks(m, call)) {
-        const uint8_t kind = c->ret > 0    ? (uint64_t)c->ret < c->arg[2] ? FLOW_SHORT : FLOW_READ
+        const uint8_t kind = c->ret > 0 ? (uint64_t)c->ret < c->arg[2] ? FLOW_SHORT : FLOW_READ
                              : c->ret == 0 ? FLOW_END
                                            : FLOW_EMPTY;
         KYMO_TRY(event(m, o->in, 0, call, kind, c->ret > 0 ? (uint64_t)c->ret : 0));
@@ -197,8 +199,9 @@ kymo_status flows_use(struct maker *m, uint32_t call)
         return KYMO_OK;
     KYMO_TRY(files_use(m, call));
     const int to_first = op == OP_MOVE && m->row[call]->arg == 1;
-    const uint32_t in = op == OP_READ ? n->object : op == OP_MOVE ? to_first ? n->object2 : n->object
-                                                                  : NONE;
+    const uint32_t in = op == OP_READ   ? n->object
+                        : op == OP_MOVE ? to_first ? n->object2 : n->object
+                                        : NONE;
     const uint32_t out = op == OP_WRITE  ? n->object
                          : op == OP_MOVE ? to_first ? n->object : n->object2
                                          : NONE;
@@ -240,7 +243,8 @@ static kymo_status match_read(struct maker *m, const struct flow *f, const struc
     const size_t k = giver_of(f, r->end);
     if (k >= f->write.n || call_at(m, AT(f->write, struct flow_event, k)->call)->enter_ns >
                                call_at(m, r->call)->exit_ns) {
-        m->note[r->call].how = KYMO_HOW_INJECT; /* bytes of somebody whom the slice does not have */
+        m->note[r->call].how =
+            KYMO_HOW_INJECT; /* bytes of somebody whom the slice does not have */
         return KYMO_OK;
     }
     uint32_t actor[WRITERS_MAX];
@@ -259,7 +263,8 @@ static kymo_status match_read(struct maker *m, const struct flow *f, const struc
 }
 
 /* What found the flow empty, or took all of it and wanted more, comes before the next write. */
-static kymo_status match_empty(struct maker *m, const struct flow *f, const struct flow_event *r)
+static kymo_status match_empty(struct maker *m, const struct flow *f,
+                               const struct flow_event *r)
 {
     const size_t k = giver_of(f, r->end + 1);
     if (k >= f->write.n)
@@ -281,18 +286,42 @@ static kymo_status match_end(struct maker *m, const struct flow *f, const struct
     return edge_release(m, r->call, closer);
 }
 
+/* A write that did not wait found room: what had been read before it, has been read before it. */
+static kymo_status match_room(struct maker *m, const struct flow *f)
+{
+    size_t r = 0;
+    uint64_t sure = 0; /* bytes of which it is sure that they were taken */
+    for (size_t i = 0; i < f->write.n; i++) {
+        const struct flow_event *w = AT(f->write, struct flow_event, i);
+        if (f->by_message || w->end - sure < ROOM_BYTES)
+            continue;
+        while (r + 1 < f->read.n && m->note[AT(f->read, struct flow_event, r + 1)->call].done <
+                                        m->note[w->call].begin)
+            r++;
+        const struct flow_event *last =
+            r < f->read.n ? AT(f->read, struct flow_event, r) : NULL;
+        if (!last || last->end <= sure || m->note[last->call].done >= m->note[w->call].begin)
+            continue;
+        KYMO_TRY(edge_add(m, w->call, last->call, 0));
+        sure = last->end;
+    }
+    return KYMO_OK;
+}
+
 /* A write that was on its way while somebody found nothing yet acted after that. */
 static void put_off(const struct maker *m, const struct flow *f)
 {
     for (size_t i = 0; i < f->read.n; i++) {
         const struct flow_event *r = AT(f->read, struct flow_event, i);
-        const size_t k = r->kind == FLOW_EMPTY || r->kind == FLOW_SHORT ? giver_of(f, r->end + 1)
-                                                                        : f->write.n;
+        const size_t k = r->kind == FLOW_EMPTY || r->kind == FLOW_SHORT
+                             ? giver_of(f, r->end + 1)
+                             : f->write.n;
         if (k >= f->write.n)
             continue;
         const uint32_t next = AT(f->write, struct flow_event, k)->call;
         struct note *w = &m->note[next];
-        const uint64_t seen = m->note[r->call].done, end = call_at(m, next)->exit_ns - m->origin;
+        const uint64_t seen = m->note[r->call].done,
+                       end = call_at(m, next)->exit_ns - m->origin;
         if (w->begin <= seen && end > seen) {
             w->begin = seen + 1;
             w->done = w->blocks ? w->done : w->begin;
@@ -311,7 +340,7 @@ static kymo_status match(struct maker *m, const struct flow *f)
         if (r->kind == FLOW_SHORT || r->kind == FLOW_EMPTY)
             KYMO_TRY(match_empty(m, f, r));
     }
-    return KYMO_OK;
+    return match_room(m, f);
 }
 
 /* What is left unread at the environment's end is taken at the last. */

@@ -45,8 +45,7 @@ kymo_status blob_put(struct maker *m, const void *p, size_t n, size_t align, uin
         KYMO_TRY(hash64_at(m, &m->blob_of, key, &same));
         if (*same == NONE)
             break;
-        if (*same + n <= m->blob.n && *same % align == 0 &&
-            !memcmp(m->blob.p + *same, p, n)) {
+        if (*same + n <= m->blob.n && *same % align == 0 && !memcmp(m->blob.p + *same, p, n)) {
             *at = *same;
             return KYMO_OK;
         }
@@ -109,11 +108,11 @@ static kymo_status address_blob(struct maker *m, uint32_t text, uint32_t *at)
 static uint8_t image_kind(const struct object *o)
 {
     static const uint8_t kind[] = {
-        [O_FILE] = KYMO_OBJECT_FILE,     [O_PIPE] = KYMO_OBJECT_PIPE,
-        [O_SOCKET] = KYMO_OBJECT_DGRAM,  [O_LISTEN] = KYMO_OBJECT_LISTEN,
-        [O_STREAM] = KYMO_OBJECT_STREAM, [O_DGRAM] = KYMO_OBJECT_DGRAM,
-        [O_EPOLL] = KYMO_OBJECT_EPOLL,   [O_EVENT] = KYMO_OBJECT_EVENT,
-        [O_TIMER] = KYMO_OBJECT_TIMER,   [O_SIGNAL] = KYMO_OBJECT_SIGNAL,
+        [O_FILE] = KYMO_OBJECT_FILE,       [O_PIPE] = KYMO_OBJECT_PIPE,
+        [O_SOCKET] = KYMO_OBJECT_DGRAM,    [O_LISTEN] = KYMO_OBJECT_LISTEN,
+        [O_STREAM] = KYMO_OBJECT_STREAM,   [O_DGRAM] = KYMO_OBJECT_DGRAM,
+        [O_EPOLL] = KYMO_OBJECT_EPOLL,     [O_EVENT] = KYMO_OBJECT_EVENT,
+        [O_TIMER] = KYMO_OBJECT_TIMER,     [O_SIGNAL] = KYMO_OBJECT_SIGNAL,
         [O_INOTIFY] = KYMO_OBJECT_INOTIFY, [O_OTHER] = KYMO_OBJECT_OTHER};
     return kind[o->kind];
 }
@@ -124,7 +123,8 @@ static kymo_status watch_blob(struct maker *m, uint32_t object, uint32_t *at)
     uint32_t n = 0;
     *at = 0;
     kymo_buf_put(&b, &n, sizeof(n));
-    for (uint32_t w = object_at(m, object)->watches; w != NONE; w = watch_at(m, w)->next_of_epoll) {
+    for (uint32_t w = object_at(m, object)->watches; w != NONE;
+         w = watch_at(m, w)->next_of_epoll) {
         const struct watch *x = watch_at(m, w);
         const uint32_t item[3] = {x->proc, x->fd, x->events ? x->events : 1};
         if (x->call != NONE || !x->is_live)

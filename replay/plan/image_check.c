@@ -144,18 +144,21 @@ static int is_address(const struct check *c, kymo_blob at)
 
 /* ---- items ---- */
 
-static kymo_status check_deps(const struct check *c, const void *item, uint32_t first, uint32_t n)
+static kymo_status check_deps(const struct check *c, const void *item, uint32_t first,
+                              uint32_t n)
 {
     if (first > c->h->dep.n || n > c->h->dep.n - first)
-        return REFUSE(c, PLACE(c, item), "dependencies %u to %u are not there", first, first + n);
+        return REFUSE(c, PLACE(c, item), "dependencies %u to %u are not there", first,
+                      first + n);
     for (uint32_t i = first; i < first + n; i++) {
         const struct kymo_dep *d = &c->dep[i];
-        const uint64_t has = d->actor == 0               ? c->h->act.n
+        const uint64_t has = d->actor == 0              ? c->h->act.n
                              : d->actor < c->h->actor.n ? c->actor[d->actor].n_calls
                                                         : 0;
         if ((d->index & ~KYMO_DEP_BEGUN) >= has)
-            return REFUSE(c, PLACE(c, d), "dependency %u is on call %u of actor %u, which is not there",
-                          i, d->index & ~KYMO_DEP_BEGUN, d->actor);
+            return REFUSE(c, PLACE(c, d),
+                          "dependency %u is on call %u of actor %u, which is not there", i,
+                          d->index & ~KYMO_DEP_BEGUN, d->actor);
     }
     return KYMO_OK;
 }
@@ -247,7 +250,8 @@ static kymo_status check_actors(const struct check *c)
     for (uint32_t a = 0; a < c->h->actor.n; a++) {
         const struct kymo_iactor *x = &c->actor[a];
         if (x->call != calls || x->n_calls > c->h->call.n - calls)
-            return REFUSE(c, PLACE(c, x), "the calls of actor %u do not follow those before", a);
+            return REFUSE(c, PLACE(c, x), "the calls of actor %u do not follow those before",
+                          a);
         calls += x->n_calls;
         if (!is_text(c, x->comm) || (a == 0 && x->n_calls))
             return REFUSE(c, PLACE(c, x), "actor %u is none that there is", a);
@@ -266,9 +270,9 @@ static kymo_status check_processes(const struct check *c)
     for (uint32_t i = 0; i < c->h->process.n; i++) {
         const struct kymo_iprocess *p = &c->process[i];
         if ((p->parent != KYMO_NONE && p->parent >= c->h->process.n) || !p->leader ||
-            p->leader >= c->h->actor.n || p->n_lanes > KYMO_LANES_MAX || p->nofile > NOFILE_MAX ||
-            p->start > c->h->start.n || p->n_starts > c->h->start.n - p->start ||
-            !is_path(c, p->cwd) || p->at_start > 1)
+            p->leader >= c->h->actor.n || p->n_lanes > KYMO_LANES_MAX ||
+            p->nofile > NOFILE_MAX || p->start > c->h->start.n ||
+            p->n_starts > c->h->start.n - p->start || !is_path(c, p->cwd) || p->at_start > 1)
             return REFUSE(c, PLACE(c, p), "process %u is none that there is", i);
         if (c->actor[p->leader].process != i)
             return REFUSE(c, PLACE(c, p), "process %u is led by another's thread", i);
@@ -327,7 +331,8 @@ static kymo_status check_nodes(struct check *c)
             n->kind > KYMO_NODE_DEVICE || n->mode > 07777 || n->size_bytes > FILE_BYTES_MAX ||
             n->fill_bytes > 255 || c->n_fills > FILLS_ALL_MAX)
             return REFUSE(c, PLACE(c, n), "file %u is none that can be made", i);
-        if (n->kind == KYMO_NODE_LINK && (!c->blob[n->target] || strlen(c->blob + n->target) > 4095))
+        if (n->kind == KYMO_NODE_LINK &&
+            (!c->blob[n->target] || strlen(c->blob + n->target) > 4095))
             return REFUSE(c, PLACE(c, n), "link %u leads to nothing that has a name", i);
     }
     return KYMO_OK;
@@ -372,13 +377,13 @@ static kymo_status check_acts(const struct check *c)
 
 /* ---- the dry run ---- */
 
-struct lane { /* how far an actor has come */
-    uint32_t at;            /* calls done */
-    uint32_t k;             /* dependencies of the next that are met */
-    uint32_t waits, until;  /* for whom, and until he has done so many */
-    uint32_t first, next;   /* who waits for this one; the next who waits for the same */
-    uint32_t least;         /* the nearest that any of them waits for */
-    uint32_t maker, make;   /* the call that makes it */
+struct lane {              /* how far an actor has come */
+    uint32_t at;           /* calls done */
+    uint32_t k;            /* dependencies of the next that are met */
+    uint32_t waits, until; /* for whom, and until he has done so many */
+    uint32_t first, next;  /* who waits for this one; the next who waits for the same */
+    uint32_t least;        /* the nearest that any of them waits for */
+    uint32_t maker, make;  /* the call that makes it */
 };
 
 struct run {
@@ -452,8 +457,11 @@ static kymo_status find_makers(struct run *r)
 {
     const struct check *c = r->c;
     for (uint32_t a = 0; a < c->h->actor.n; a++)
-        r->lane[a] = (struct lane){
-            .waits = KYMO_NONE, .first = KYMO_NONE, .next = KYMO_NONE, .least = KYMO_NONE, .maker = KYMO_NONE};
+        r->lane[a] = (struct lane){.waits = KYMO_NONE,
+                                   .first = KYMO_NONE,
+                                   .next = KYMO_NONE,
+                                   .least = KYMO_NONE,
+                                   .maker = KYMO_NONE};
     for (uint32_t a = 1; a < c->h->actor.n; a++)
         for (uint32_t i = 0; i < c->actor[a].n_calls; i++) {
             const struct kymo_icall *x = &c->call[c->actor[a].call + i];
@@ -468,7 +476,8 @@ static kymo_status find_makers(struct run *r)
         }
     for (uint32_t a = 1; a < c->h->actor.n; a++)
         if ((r->lane[a].maker == KYMO_NONE) != (c->actor[a].at_start == 1))
-            return REFUSE(c, PLACE(c, &c->actor[a]), "actor %u is made by nobody, or was there before it was made", a);
+            return REFUSE(c, PLACE(c, &c->actor[a]),
+                          "actor %u is made by nobody, or was there before it was made", a);
     return KYMO_OK;
 }
 
@@ -483,8 +492,8 @@ static kymo_status dry_run(struct run *r)
     for (uint32_t a = 0; a < c->h->actor.n; a++) {
         const uint64_t n = a ? c->actor[a].n_calls : c->h->act.n;
         if (r->lane[a].at < n)
-            return REFUSE(c, PLACE(c, &c->actor[a]), "actor %u waits for ever before call %u", a,
-                          r->lane[a].at);
+            return REFUSE(c, PLACE(c, &c->actor[a]), "actor %u waits for ever before call %u",
+                          a, r->lane[a].at);
     }
     return KYMO_OK;
 }

@@ -17,7 +17,8 @@
 static int is_sleep(uint8_t op)
 {
     return op == OP_EPOLL_WAIT || op == OP_POLL || op == OP_SELECT || op == OP_SLEEP ||
-           op == OP_FUTEX || op == OP_READ || op == OP_ACCEPT || op == OP_WAIT || op == OP_SIGWAIT;
+           op == OP_FUTEX || op == OP_READ || op == OP_ACCEPT || op == OP_WAIT ||
+           op == OP_SIGWAIT;
 }
 
 static void set_how(struct kymo_icall *c, uint8_t how, uint8_t why)
@@ -78,7 +79,8 @@ static void decide(const struct maker *m, uint32_t call, struct kymo_icall *c)
 
 /* ---- arguments ---- */
 
-static kymo_status put_path(struct maker *m, struct kymo_icall *c, int i, uint32_t text, int is_there)
+static kymo_status put_path(struct maker *m, struct kymo_icall *c, int i, uint32_t text,
+                            int is_there)
 {
     uint32_t at;
     if (!is_there) {
@@ -121,7 +123,8 @@ static void put_size(const struct maker *m, uint32_t call, struct kymo_icall *c,
     arg_set(c, i, KYMO_ARG_IMM, size);
 }
 
-static void put_pointer(struct kymo_icall *c, int i, uint64_t recorded, uint8_t kind, uint64_t at)
+static void put_pointer(struct kymo_icall *c, int i, uint64_t recorded, uint8_t kind,
+                        uint64_t at)
 {
     if (!recorded)
         arg_set(c, i, KYMO_ARG_IMM, 0);
@@ -147,12 +150,12 @@ static void put_fd(struct kymo_icall *c, int i, uint64_t recorded, uint8_t kind)
     arg_set(c, i, is_fd ? kind : KYMO_ARG_IMM, is_fd ? (uint64_t)fd : (uint64_t)(int64_t)fd);
 }
 
-static void put_who(const struct maker *m, uint32_t call, struct kymo_icall *c, int i, int is_tid)
+static void put_who(const struct maker *m, uint32_t call, struct kymo_icall *c, int i,
+                    int is_tid)
 {
     const struct kymo_trace_call *t = call_at(m, call);
     const uint64_t id = t->arg[i] & UINT32_MAX;
-    const uint32_t who =
-        is_tid ? family_tid(m, id, t->exit_ns) : family_pid(m, id, t->exit_ns);
+    const uint32_t who = is_tid ? family_tid(m, id, t->exit_ns) : family_pid(m, id, t->exit_ns);
     if (!id || (int32_t)id < 0)
         arg_set(c, i, KYMO_ARG_IMM, (uint64_t)(int64_t)(int32_t)id);
     else if (who != NONE)
@@ -230,7 +233,9 @@ struct message {
 static uint64_t vector_bytes(const struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *t = call_at(m, call);
-    const uint64_t bytes = t->ret > 0 ? (uint64_t)t->ret : m->row[call]->op == OP_READ ? 4096 : 64;
+    const uint64_t bytes = t->ret > 0                    ? (uint64_t)t->ret
+                           : m->row[call]->op == OP_READ ? 4096
+                                                         : 64;
     return bytes < BUFFER_BYTES_MAX ? bytes : BUFFER_BYTES_MAX;
 }
 
@@ -272,12 +277,14 @@ static kymo_status put_messages(struct maker *m, uint32_t call, struct kymo_ical
     uint32_t vector, at;
     KYMO_TRY(vector_blob(m, base, many ? 512 : vector_bytes(m, call), 1, &vector));
     for (uint64_t i = 0; i < n; i++) {
-        const struct message one = {.vector = vector, .n = 1}; /* the place, for now: no two alike */
+        const struct message one = {.vector = vector,
+                                    .n = 1}; /* the place, for now: no two alike */
         memcpy(all + i * step, &one, sizeof(one));
     }
     KYMO_TRY(blob_put(m, all, n * step, 8, &at));
     for (uint64_t i = 0; i < n; i++)
-        KYMO_TRY(blob_reloc(m, at + (uint32_t)(i * step + offsetof(struct message, vector)), vector));
+        KYMO_TRY(blob_reloc(m, at + (uint32_t)(i * step + offsetof(struct message, vector)),
+                            vector));
     put_pointer(c, 1, t->arg[1], KYMO_ARG_COPY, (uint64_t)at << 16 | n * step);
     if (many)
         arg_set(c, 2, KYMO_ARG_IMM, n);
@@ -293,9 +300,9 @@ static void put_out(const struct maker *m, uint32_t call, struct kymo_icall *c)
     const struct kymo_trace_call *t = call_at(m, call);
     const struct note *n = &m->note[call];
     const uint8_t op = m->row[call]->op;
-    const int makes_fd = op == OP_OPEN || op == OP_DUP || op == OP_MAKE || op == OP_SOCKET ||
-                         op == OP_ACCEPT ||
-                         (op == OP_FCNTL && (t->arg[1] == F_DUPFD || t->arg[1] == F_DUPFD_CLOEXEC));
+    const int makes_fd =
+        op == OP_OPEN || op == OP_DUP || op == OP_MAKE || op == OP_SOCKET || op == OP_ACCEPT ||
+        (op == OP_FCNTL && (t->arg[1] == F_DUPFD || t->arg[1] == F_DUPFD_CLOEXEC));
     if (makes_fd && t->ret >= 0 && t->ret < (int64_t)KYMO_FDS_MAX) {
         c->out = KYMO_OUT_FD;
         c->other = (uint32_t)t->ret;

@@ -29,6 +29,12 @@ static uint64_t meant_ns(const struct kymo_trace_call *t)
     return dur_of(t) + (t->ret < 0 ? (uint64_t)FAR_S * 1000000000u : 0);
 }
 
+static uint64_t meant_ms(const struct kymo_trace_call *t, uint64_t recorded)
+{
+    const int32_t ms = (int32_t)recorded;
+    return (uint64_t)(int64_t)(t->ret < 0 && ms > 0 ? -1 : ms);
+}
+
 typedef kymo_status special(struct maker *m, uint32_t call, struct kymo_icall *c);
 
 static const struct kymo_trace_call *traced(const struct maker *m, uint32_t call)
@@ -49,7 +55,8 @@ static kymo_status inject(struct kymo_icall *c)
     return KYMO_OK;
 }
 
-static kymo_status put_blob(struct maker *m, struct kymo_icall *c, int i, const void *p, size_t n)
+static kymo_status put_blob(struct maker *m, struct kymo_icall *c, int i, const void *p,
+                            size_t n)
 {
     uint32_t at;
     KYMO_TRY(blob_put(m, p, n, 8, &at));
@@ -57,7 +64,8 @@ static kymo_status put_blob(struct maker *m, struct kymo_icall *c, int i, const 
     return KYMO_OK;
 }
 
-static kymo_status put_copy(struct maker *m, struct kymo_icall *c, int i, const void *p, size_t n)
+static kymo_status put_copy(struct maker *m, struct kymo_icall *c, int i, const void *p,
+                            size_t n)
 {
     uint32_t at;
     KYMO_TRY(blob_put(m, p, n, 8, &at));
@@ -177,8 +185,8 @@ static kymo_status do_move(struct maker *m, uint32_t call, struct kymo_icall *c)
 
 static kymo_status do_ioctl(struct maker *m, uint32_t call, struct kymo_icall *c)
 {
-    static const uint32_t asks[] = {0x541b, 0x5421, 0x5451, 0x5450, 0x5401, 0x5413,
-                                    0x540f, 0x5429, 0x5411, 0x802c542a};
+    static const uint32_t asks[] = {0x541b, 0x5421, 0x5451, 0x5450, 0x5401,
+                                    0x5413, 0x540f, 0x5429, 0x5411, 0x802c542a};
     const uint32_t request = (uint32_t)traced(m, call)->arg[1];
     static const int one = 1;
     size_t k = 0;
@@ -259,7 +267,7 @@ static kymo_status do_epoll_wait(struct maker *m, uint32_t call, struct kymo_ica
     if (!strcmp(m->row[call]->name, "epoll_pwait2"))
         arg_set(c, 3, KYMO_ARG_WAIT, t->arg[3] ? meant_ns(t) : UINT64_MAX);
     else
-        arg_set(c, 3, KYMO_ARG_WAIT_MS, (uint64_t)(int64_t)(int32_t)t->arg[3]);
+        arg_set(c, 3, KYMO_ARG_WAIT_MS, meant_ms(t, t->arg[3]));
     return KYMO_OK;
 }
 
@@ -277,7 +285,7 @@ static kymo_status do_poll(struct maker *m, uint32_t call, struct kymo_icall *c)
     if (!strcmp(m->row[call]->name, "ppoll"))
         arg_set(c, 2, KYMO_ARG_WAIT, t->arg[2] ? meant_ns(t) : UINT64_MAX);
     else
-        arg_set(c, 2, KYMO_ARG_WAIT_MS, (uint64_t)(int64_t)(int32_t)t->arg[2]);
+        arg_set(c, 2, KYMO_ARG_WAIT_MS, meant_ms(t, t->arg[2]));
     return KYMO_OK;
 }
 
@@ -383,13 +391,13 @@ static int usual_value(uint64_t level, uint64_t option)
 {
     static const struct {
         int level, option, value;
-    } usual[] = {{SOL_SOCKET, SO_SNDBUF, 212992}, {SOL_SOCKET, SO_RCVBUF, 212992},
-                 {SOL_SOCKET, SO_LINGER, 0},      {SOL_SOCKET, SO_RCVTIMEO, 0},
-                 {SOL_SOCKET, SO_SNDTIMEO, 0},    {SOL_SOCKET, SO_OOBINLINE, 0},
-                 {IPPROTO_TCP, TCP_CORK, 0},      {IPPROTO_TCP, TCP_KEEPIDLE, 300},
-                 {IPPROTO_TCP, TCP_KEEPINTVL, 100}, {IPPROTO_TCP, TCP_KEEPCNT, 3},
+    } usual[] = {{SOL_SOCKET, SO_SNDBUF, 212992},    {SOL_SOCKET, SO_RCVBUF, 212992},
+                 {SOL_SOCKET, SO_LINGER, 0},         {SOL_SOCKET, SO_RCVTIMEO, 0},
+                 {SOL_SOCKET, SO_SNDTIMEO, 0},       {SOL_SOCKET, SO_OOBINLINE, 0},
+                 {IPPROTO_TCP, TCP_CORK, 0},         {IPPROTO_TCP, TCP_KEEPIDLE, 300},
+                 {IPPROTO_TCP, TCP_KEEPINTVL, 100},  {IPPROTO_TCP, TCP_KEEPCNT, 3},
                  {IPPROTO_TCP, TCP_DEFER_ACCEPT, 0}, {IPPROTO_TCP, TCP_USER_TIMEOUT, 0},
-                 {IPPROTO_TCP, TCP_FASTOPEN, 0},  {IPPROTO_TCP, TCP_LINGER2, 0},
+                 {IPPROTO_TCP, TCP_FASTOPEN, 0},     {IPPROTO_TCP, TCP_LINGER2, 0},
                  {IPPROTO_TCP, TCP_MAXSEG, 536}};
     for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
         if (level == (uint64_t)usual[i].level && option == (uint64_t)usual[i].option)
@@ -405,8 +413,9 @@ static kymo_status do_setsockopt(struct maker *m, uint32_t call, struct kymo_ica
                       level == IPPROTO_IP;
     int value[4] = {usual_value(level, option), 0, 0, 0};
     if (is_stand_in(m, call) || !plain ||
-        (level == SOL_SOCKET && (option == SO_ATTACH_FILTER || option == SO_BINDTODEVICE || option == SO_MARK ||
-                                 option == SO_RCVBUFFORCE || option == SO_SNDBUFFORCE)))
+        (level == SOL_SOCKET &&
+         (option == SO_ATTACH_FILTER || option == SO_BINDTODEVICE || option == SO_MARK ||
+          option == SO_RCVBUFFORCE || option == SO_SNDBUFFORCE)))
         return inject(c);
     const uint64_t bytes = t->arg[4] < sizeof(value) ? t->arg[4] : sizeof(value);
     arg_set(c, 4, KYMO_ARG_IMM, bytes);
@@ -845,8 +854,8 @@ static kymo_status do_affinity(struct maker *m, uint32_t call, struct kymo_icall
     static const uint8_t all[128] = {[0 ... 127] = 0xff};
     const struct kymo_trace_call *t = traced(m, call);
     KYMO_TRY(do_who(m, call, c));
-    arg_set(c, 1, KYMO_ARG_IMM, t->arg[1] > sizeof(all) && t->ret > 0 ? t->arg[1]
-                                : least(t->arg[1], sizeof(all)));
+    arg_set(c, 1, KYMO_ARG_IMM,
+            t->arg[1] > sizeof(all) && t->ret > 0 ? t->arg[1] : least(t->arg[1], sizeof(all)));
     if (!strcmp(m->row[call]->name, "sched_setaffinity"))
         return put_blob(m, c, 2, all, sizeof(all));
     return KYMO_OK;

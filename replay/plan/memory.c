@@ -50,7 +50,8 @@ static kymo_status cut(struct maker *m, struct proc *p, uint64_t start, uint64_t
         if (x->start >= end)
             break;
         if (x->start < start && x_end > end) { /* the middle of it */
-            const struct piece tail = {end, x_end - end, x->region, x->offset + (end - x->start)};
+            const struct piece tail = {end, x_end - end, x->region,
+                                       x->offset + (end - x->start)};
             x->bytes = start - x->start;
             return insert(m, p, i + 1, tail);
         }
@@ -145,15 +146,18 @@ kymo_status memory_exit(struct maker *m, uint32_t call)
         return moves(m, call);
     case OP_MUNMAP:
         n->cut = (uint8_t)find(p, c->arg[0], &n->at);
-        if (n->cut && is_ok(c)) /* no farther than that mapping: behind it lies something else here */
+        if (n->cut &&
+            is_ok(c)) /* no farther than that mapping: behind it lies something else here */
             n->size = AT(p->pieces, struct piece, piece_behind(p, c->arg[0]))->start +
-                      AT(p->pieces, struct piece, piece_behind(p, c->arg[0]))->bytes - c->arg[0];
+                      AT(p->pieces, struct piece, piece_behind(p, c->arg[0]))->bytes -
+                      c->arg[0];
         return is_ok(c) ? cut(m, p, c->arg[0], pages(c->arg[1])) : KYMO_OK;
     case OP_REGION:
         n->cut = (uint8_t)find(p, c->arg[0], &n->at);
         if (n->cut)
             n->size = AT(p->pieces, struct piece, piece_behind(p, c->arg[0]))->start +
-                      AT(p->pieces, struct piece, piece_behind(p, c->arg[0]))->bytes - c->arg[0];
+                      AT(p->pieces, struct piece, piece_behind(p, c->arg[0]))->bytes -
+                      c->arg[0];
         return KYMO_OK;
     case OP_BRK:
         if (!p->brk)

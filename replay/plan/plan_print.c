@@ -13,11 +13,12 @@
 #define BLOCKED_NS 50000u
 #define LINES_MAX 40u
 
-static const char *const how_name[KYMO_HOW_COUNT] = {"issue", "inject", "skip", "fork",
-                                                     "thread", "exec",  "exit"};
+static const char *const how_name[KYMO_HOW_COUNT] = {"issue",  "inject", "skip", "fork",
+                                                     "thread", "exec",   "exit"};
 static const char *const why_name[KYMO_WHY_COUNT] = {
-    "natural",    "scratch", "environment", "substitute", "error",   "result",  "simulated", "signal",
-    "power", "ioctl",   "foreign",     "unknown",    "unfinished", "follows", "bound"};
+    "natural", "scratch",   "environment", "substitute", "error",
+    "result",  "simulated", "signal",      "power",      "ioctl",
+    "foreign", "unknown",   "unfinished",  "follows",    "bound"};
 /* What a why means where a call is not issued. */
 static const char *const why_text[KYMO_WHY_COUNT] = {
     [KYMO_WHY_ERROR] = "an error whose cause cannot be made here",
@@ -211,12 +212,15 @@ static const char *size(char buf[32], uint64_t bytes)
 
 static void print_counts(const struct kymo_plan_view *v, const struct counts *n, FILE *out)
 {
-    static const char *const kind[] = {"",      "file",  "pipe",   "listener", "connection", "datagram",
-                                       "epoll", "event", "timer", "signal",   "inotify",    "other"};
+    static const char *const kind[] = {"",           "file",     "pipe",    "listener",
+                                       "connection", "datagram", "epoll",   "event",
+                                       "timer",      "signal",   "inotify", "other"};
     char a[32], b[32];
-    fprintf(out, "tree       %" PRIu64 " directories, %" PRIu64 " files of %s, %" PRIu64
-                 " links, %" PRIu64 " others; %s on disk\n",
-            n->dirs, n->files, size(a, n->tree_bytes), n->links, n->others, size(b, v->disk_bytes));
+    fprintf(out,
+            "tree       %" PRIu64 " directories, %" PRIu64 " files of %s, %" PRIu64
+            " links, %" PRIu64 " others; %s on disk\n",
+            n->dirs, n->files, size(a, n->tree_bytes), n->links, n->others,
+            size(b, v->disk_bytes));
     fprintf(out, "open       at the start:");
     for (size_t k = 1; k <= KYMO_OBJECT_OTHER; k++)
         if (n->start[k])
@@ -231,7 +235,8 @@ static void print_counts(const struct kymo_plan_view *v, const struct counts *n,
             v->image->act.n ? "" : " none", (uint64_t)v->image->act.n, n->act[KYMO_ACT_TREE]);
 }
 
-static void print_lines(const struct kymo_plan_view *v, const struct kymo_coverage *c, FILE *out)
+static void print_lines(const struct kymo_plan_view *v, const struct kymo_coverage *c,
+                        FILE *out)
 {
     size_t shown = 0, left = 0;
     for (size_t i = 0; i < c->n; i++) {
@@ -243,7 +248,8 @@ static void print_lines(const struct kymo_plan_view *v, const struct kymo_covera
             continue;
         }
         if (shown == 1)
-            fprintf(out, "\n   calls  how     which, and why they are not issued as they are\n");
+            fprintf(out,
+                    "\n   calls  how     which, and why they are not issued as they are\n");
         fprintf(out, "%8" PRIu64 "  %-6s  ", l->calls, kymo_how_name(l->how));
         print_word(cover_name(v, l), out);
         fprintf(out, " (%s: %s)\n", kymo_why_name(l->why),
@@ -257,7 +263,8 @@ static void print_risks(const struct kymo_plan_view *v, const struct counts *n,
                         const struct kymo_coverage *c, FILE *out)
 {
     if (v->trace && v->trace->lost)
-        fprintf(out, "risk       the capture lost %" PRIu64 " events: what they did is guessed\n",
+        fprintf(out,
+                "risk       the capture lost %" PRIu64 " events: what they did is guessed\n",
                 v->trace->lost);
     if (v->trace && v->trace->torn)
         fprintf(out, "risk       the capture ends in mid-chunk; what came before is planned\n");
@@ -269,7 +276,8 @@ static void print_risks(const struct kymo_plan_view *v, const struct counts *n,
     if (c->injected > 0.02)
         fprintf(out, "risk       more than 2 %% of the results are injected\n");
     if (c->calls < 0.95 || c->bytes < 0.9 || c->blocked < 0.9)
-        fprintf(out, "risk       coverage is low: 95 %% of calls, 90 %% of bytes and blocked time are usual\n");
+        fprintf(out, "risk       coverage is low: 95 %% of calls, 90 %% of bytes and blocked "
+                     "time are usual\n");
 }
 
 static kymo_status cover_of(const struct kymo_plan_view *v, struct kymo_coverage *own,
@@ -297,12 +305,16 @@ kymo_status kymo_plan_print(const struct kymo_plan_view *v, FILE *out, struct ky
     print_word(v->name, out);
     fprintf(out, ": %" PRIu64 " calls of %" PRIu64 " processes (%" PRIu64 " threads), %s\n",
             (uint64_t)h->call.n, (uint64_t)h->process.n, n.threads, ms(a, h->span_ns));
-    fprintf(out, "coverage   %.2f %% of calls, %.2f %% of bytes, %.2f %% of blocked time; %.2f %% injected\n",
+    fprintf(out,
+            "coverage   %.2f %% of calls, %.2f %% of bytes, %.2f %% of blocked time; %.2f %% "
+            "injected\n",
             100 * c->calls, 100 * c->bytes, 100 * c->blocked, 100 * c->injected);
-    fprintf(out, "apart      %" PRIu64 " calls on memory of their own, %" PRIu64 " never replayed\n",
+    fprintf(out,
+            "apart      %" PRIu64 " calls on memory of their own, %" PRIu64 " never replayed\n",
             c->n_memory, c->n_never);
-    fprintf(out, "issued     %" PRIu64 " different calls; %" PRIu64 " dependencies, %" PRIu64
-                 " calls that wait\n",
+    fprintf(out,
+            "issued     %" PRIu64 " different calls; %" PRIu64 " dependencies, %" PRIu64
+            " calls that wait\n",
             n.real_calls, (uint64_t)h->dep.n, n.blocks);
     print_counts(v, &n, out);
     print_risks(v, &n, c, out);
@@ -324,22 +336,24 @@ static void put_cover(struct kymo_buf *b, const struct kymo_plan_view *v,
 {
     kymo_buf_printf(b,
                     "\"coverage\":{\"calls\":%.17g,\"bytes\":%.17g,\"blocked\":%.17g,"
-                    "\"injected\":%.17g,\"never\":%" PRIu64 ",\"memory\":%" PRIu64 "},\"calls\":[",
+                    "\"injected\":%.17g,\"never\":%" PRIu64 ",\"memory\":%" PRIu64
+                    "},\"calls\":[",
                     c->calls, c->bytes, c->blocked, c->injected, c->n_never, c->n_memory);
     for (size_t i = 0; i < c->n; i++) {
         const struct kymo_cover *l = &c->line[i];
         kymo_buf_printf(b, "%s{", i ? "," : "");
         put_text(b, "name", cover_name(v, l));
         kymo_buf_printf(b,
-                        ",\"how\":\"%s\",\"why\":\"%s\",\"calls\":%" PRIu64 ",\"bytes\":%" PRIu64
-                        ",\"blocked_ns\":%" PRIu64 "}",
+                        ",\"how\":\"%s\",\"why\":\"%s\",\"calls\":%" PRIu64
+                        ",\"bytes\":%" PRIu64 ",\"blocked_ns\":%" PRIu64 "}",
                         kymo_how_name(l->how), kymo_why_name(l->why), l->calls, l->bytes,
                         l->blocked_ns);
     }
     kymo_buf_printf(b, "]");
 }
 
-kymo_status kymo_plan_print_json(const struct kymo_plan_view *v, FILE *out, struct kymo_err *err)
+kymo_status kymo_plan_print_json(const struct kymo_plan_view *v, FILE *out,
+                                 struct kymo_err *err)
 {
     const struct kymo_image *h = v->image;
     const struct kymo_coverage *c;
@@ -369,12 +383,13 @@ kymo_status kymo_plan_print_json(const struct kymo_plan_view *v, FILE *out, stru
 
 /* ---- call by call ---- */
 
-static void print_argument(const struct kymo_image *h, const struct kymo_icall *c, int i, FILE *out)
+static void print_argument(const struct kymo_image *h, const struct kymo_icall *c, int i,
+                           FILE *out)
 {
     static const char *const kind[KYMO_ARG_COUNT] = {
-        "",     "fd",  "newfd", "blob",  "copy", "sink",  "pattern",    "pid",
-        "pgid", "tid", "region", "word", "own",  "pair",  "wait",       "wait_us",
-        "until", "until_real", "wait_ms", "poll", "fdset", "action",    "break"};
+        "",      "fd",         "newfd",   "blob", "copy",  "sink",   "pattern", "pid",
+        "pgid",  "tid",        "region",  "word", "own",   "pair",   "wait",    "wait_us",
+        "until", "until_real", "wait_ms", "poll", "fdset", "action", "break"};
     const char *const blob = kymo_image_at(h, h->blob);
     const uint64_t v = c->arg[i];
     if (c->kind[i] == KYMO_ARG_IMM)
@@ -408,18 +423,19 @@ static void print_call(const struct kymo_image *h, const struct kymo_icall *c, F
 
 static void print_acts(const struct kymo_image *h, FILE *out)
 {
-    static const char *const kind[] = {"",     "listen", "connect", "accept", "send",   "recv",
+    static const char *const kind[] = {"",     "listen", "connect", "accept", "send", "recv",
                                        "shut", "close",  "reset",   "signal", "wake", "tree"};
     const struct kymo_iact *act = kymo_image_at(h, h->act);
     const struct kymo_dep *dep = kymo_image_at(h, h->dep);
     fprintf(out, "environment\n");
     for (uint64_t i = 0; i < h->act.n; i++) {
-        fprintf(out, "%12.6f  %-6s object %d other %d n %" PRIu64, (double)act[i].enter_ns / 1e9,
-                kind[act[i].kind], (int)act[i].object, (int)act[i].other, act[i].n);
+        fprintf(out, "%12.6f  %-6s object %d other %d n %" PRIu64,
+                (double)act[i].enter_ns / 1e9, kind[act[i].kind], (int)act[i].object,
+                (int)act[i].other, act[i].n);
         for (uint32_t k = 0; k < act[i].n_deps; k++) {
             const struct kymo_dep *d = &dep[act[i].dep + k];
-            fprintf(out, "%s%u/%u%s", k ? " " : "  after ", d->actor, d->index & ~KYMO_DEP_BEGUN,
-                    d->index & KYMO_DEP_BEGUN ? "begun" : "");
+            fprintf(out, "%s%u/%u%s", k ? " " : "  after ", d->actor,
+                    d->index & ~KYMO_DEP_BEGUN, d->index & KYMO_DEP_BEGUN ? "begun" : "");
         }
         fputc('\n', out);
     }

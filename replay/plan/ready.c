@@ -13,7 +13,7 @@
 #define LOOK_AHEAD 64u
 #define LOOK_BACK 64u
 #define WATCHES_MAX 64u /* of one instance, that a poll which found nothing is held against */
-#define FDS_MAX 1024u /* of one poll */
+#define FDS_MAX 1024u   /* of one poll */
 #define EVENTS_BOTH (EPOLLIN | EPOLLOUT)
 
 /* ---- epoll's list ---- */
@@ -121,8 +121,8 @@ void ready_used(struct maker *m, uint32_t call, uint32_t object, int writes)
     uint32_t watch = NONE;
     if (a->last_wait == NONE || o->seen == key)
         return;
-    const uint32_t epoll = m->row[a->last_wait]->op == OP_EPOLL_WAIT ? m->note[a->last_wait].object
-                                                                    : NONE;
+    const uint32_t epoll =
+        m->row[a->last_wait]->op == OP_EPOLL_WAIT ? m->note[a->last_wait].object : NONE;
     if (epoll != NONE) {
         watch = watch_on(m, epoll, object);
         if (watch == NONE && object_at(m, epoll)->is_start && o->is_start && a->wait_left) {
@@ -182,7 +182,8 @@ kymo_status ready_exit(struct maker *m, uint32_t call)
     const uint8_t kind = object_at(m, object)->kind;
     if (row->op == OP_READ && (kind == O_TIMER || kind == O_SIGNAL || kind == O_INOTIFY))
         ready_used(m, call, object, 0);
-    if ((!strcmp(row->name, "getsockopt") && c->arg[1] == SOL_SOCKET && c->arg[2] == SO_ERROR) ||
+    if ((!strcmp(row->name, "getsockopt") && c->arg[1] == SOL_SOCKET &&
+         c->arg[2] == SO_ERROR) ||
         (row->op == OP_CONNECT && m->note[call].how == 0))
         ready_used(m, call, object, 1);
     return KYMO_OK;
@@ -225,17 +226,18 @@ static uint32_t asked_for(const struct maker *m, uint32_t call, struct ask *ask,
 {
     const struct actor *a = actor_at(m, actor_of_call(m, call));
     uint32_t n = 0;
-    for (uint32_t i = m->index_of[call] + 1; i < a->n && i <= m->index_of[call] + LOOK_AHEAD; i++) {
+    for (uint32_t i = m->index_of[call] + 1; i < a->n && i <= m->index_of[call] + LOOK_AHEAD;
+         i++) {
         const uint32_t next = m->t->order[a->first + i];
         const struct lower_row *row = m->row[next];
         if (!row)
             continue;
         if (is_wait(row->op))
             break;
-        const int16_t events = fd_arg(row) == 0 && is_waited_for(m, next) &&
-                                       call_at(m, next)->ret != -11
-                                   ? direction(m, next)
-                                   : 0;
+        const int16_t events =
+            fd_arg(row) == 0 && is_waited_for(m, next) && call_at(m, next)->ret != -11
+                ? direction(m, next)
+                : 0;
         const int32_t fd = (int32_t)call_at(m, next)->arg[0];
         uint32_t k = 0;
         while (k < n && ask[k].fd != fd)
@@ -257,7 +259,8 @@ static uint32_t always(const struct maker *m, uint32_t call, struct ask *ask)
             object_at(m, m->note[last].object)->refs == 0)
             continue;
         const struct object *o = object_at(m, m->note[last].object);
-        if (o->kind != O_STREAM && o->kind != O_FILE && !(o->kind == O_PIPE && o->side == SIDE_WRITE))
+        if (o->kind != O_STREAM && o->kind != O_FILE &&
+            !(o->kind == O_PIPE && o->side == SIDE_WRITE))
             continue;
         *ask = (struct ask){(int32_t)call_at(m, last)->arg[0], POLLOUT};
         return 1;
@@ -282,7 +285,8 @@ static kymo_status poll_blob(struct maker *m, uint32_t call, const struct ask *a
 }
 
 /* reading | writing: two lists of numbers, one behind the other; at: how many of each. */
-static kymo_status select_blob(struct maker *m, uint32_t call, const struct ask *ask, uint32_t n)
+static kymo_status select_blob(struct maker *m, uint32_t call, const struct ask *ask,
+                               uint32_t n)
 {
     uint32_t fd[2 * FDS_MAX], k = 0, reading = 0;
     for (int out = 0; out < 2; out++)

@@ -8,7 +8,6 @@
 
 #include "replay/plan/compile_own.h"
 
-
 static uint32_t target_of(const struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -49,8 +48,8 @@ kymo_status signals_find(struct maker *m)
             proc_at(m, proc_of_call(m, i))->has_handlers = 1;
         if (!strcmp(m->row[i]->name, "rt_sigsuspend"))
             proc_at(m, proc_of_call(m, i))->suspends = 1;
-        const uint32_t target = m->row[i]->op == OP_KILL && is_ok(call_at(m, i)) ? target_of(m, i)
-                                                                                 : NONE;
+        const uint32_t target =
+            m->row[i]->op == OP_KILL && is_ok(call_at(m, i)) ? target_of(m, i) : NONE;
         if (target != NONE && has[target])
             count[signal_of(m, i)]++;
     }
@@ -125,7 +124,7 @@ kymo_status signals_exit(struct maker *m, uint32_t call)
 /* What rt_sigsuspend waits for was blocked before, lest it came too early. */
 uint64_t signals_mask(const struct maker *m, uint32_t call)
 {
-    static const int held[] = {SIGCHLD, SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+    static const int held[] = {SIGCHLD, SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM,
                                SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGIO};
     const struct actor *a = actor_at(m, actor_of_call(m, call));
     const struct proc *p = proc_at(m, a->proc);
@@ -145,8 +144,9 @@ uint64_t signals_mask(const struct maker *m, uint32_t call)
 
 /* ---- after it ---- */
 
-/* One that is read as bytes wakes who sleeps until there are some. */
-static kymo_status is_read(struct maker *m, uint32_t call, uint32_t target)
+/* A signal finds its process where it found it: behind the call that was over, within the one that slept, ahead
+ * of the next. */
+static kymo_status finds(struct maker *m, uint32_t call, uint32_t target)
 {
     const struct kymo_trace_call *c = call_at(m, call);
     const struct actor *a = actor_at(m, proc_at(m, target)->leader);
@@ -158,6 +158,8 @@ static kymo_status is_read(struct maker *m, uint32_t call, uint32_t target)
         else
             high = mid;
     }
+    if (low)
+        KYMO_TRY(edge_add(m, call, m->t->order[a->first + low - 1], 0));
     if (low >= a->n)
         return KYMO_OK;
     const uint32_t hit = m->t->order[a->first + low];
@@ -169,19 +171,20 @@ static kymo_status is_read(struct maker *m, uint32_t call, uint32_t target)
 kymo_status signals_finish(struct maker *m)
 {
     for (uint32_t i = 0; i < m->t->n_calls; i++) {
-        const struct kymo_trace_call *c = call_at(m, i);
-        if (!m->row[i] || m->row[i]->op != OP_KILL || !is_ok(c))
-            continue;
-        const uint32_t target = m->note[i].link;
-        if (target == NONE || !signal_of(m, i) || !proc_at(m, target)->signals)
-            continue;
-        if (target != proc_of_call(m, i))
-            KYMO_TRY(is_read(m, i, target));
-        KYMO_TRY(use_add(m, i, proc_at(m, target)->resource, 1));
+        const uint8_t op = m->row[i] ? m->row[i]->op : OP_PLAIN;
+        const struct proc *p = proc_at(m, proc_of_call(m, i));
+        if (op == OP_KILL && m->note[i].link != NONE && signal_of(m, i) &&
+            is_ok(call_at(m, i)) && m->note[i].link != actor_at(m, actor_of_call(m, i))->proc) {
+            KYMO_TRY(finds(m, i, m->note[i].link));
+            if (proc_at(m, m->note[i].link)->signals)
+                KYMO_TRY(use_add(m, i, proc_at(m, m->note[i].link)->resource, 1));
+        } else if (op == OP_EXIT && p->left_by == i && p->parent != NONE &&
+                   proc_at(m, p->parent)->has_handlers) {
+            KYMO_TRY(finds(m, i, p->parent));
+        } else if (op == OP_READ && m->note[i].object != NONE &&
+                   object_at(m, m->note[i].object)->kind == O_SIGNAL) {
+            KYMO_TRY(use_add(m, i, p->resource, 0));
+        }
     }
-    for (uint32_t i = 0; i < m->t->n_calls; i++)
-        if (m->row[i] && m->row[i]->op == OP_READ && m->note[i].object != NONE &&
-            object_at(m, m->note[i].object)->kind == O_SIGNAL)
-            KYMO_TRY(use_add(m, i, proc_at(m, proc_of_call(m, i))->resource, 0));
     return KYMO_OK;
 }

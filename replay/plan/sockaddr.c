@@ -25,7 +25,8 @@ const char *sockaddr_path(const char *s)
 
 static void put_inet(const char *s, struct kymo_buf *out)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)sockaddr_port(s))};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)sockaddr_port(s))};
     char host[64];
     const char *const from = s + 5, *const end = strrchr(from, ':');
     if (!end || (size_t)(end - from) >= sizeof(host))

@@ -41,8 +41,8 @@ struct load {
     size_t cap_bytes, used_bytes;
     struct vec call, thread, process, name, fd, text, text_bytes;
     struct map texts, threads, processes;
-    uint32_t *word;  /* text of each string of the batch, NONE: not yet */
-    uint32_t *here;  /* thread of each task of the batch */
+    uint32_t *word; /* text of each string of the batch, NONE: not yet */
+    uint32_t *here; /* thread of each task of the batch */
     size_t words, heres;
     struct kymo_names *names;
     uint32_t *comm_now; /* by thread: the name it has */
@@ -146,8 +146,7 @@ static kymo_status intern(struct load *l, const char *s, size_t n, uint32_t *out
     uint32_t *bytes;
     KYMO_TRY(add(l, &l->text, sizeof(*text), &text));
     KYMO_TRY(add(l, &l->text_bytes, sizeof(*bytes), &bytes));
-    if (n + 64 > l->cap_bytes - l->used_bytes ||
-        !(*text = kymo_arena_str(&l->t.arena, s, n)))
+    if (n + 64 > l->cap_bytes - l->used_bytes || !(*text = kymo_arena_str(&l->t.arena, s, n)))
         return too_much(l);
     l->used_bytes += n + 1;
     *bytes = (uint32_t)n;
@@ -305,16 +304,17 @@ static kymo_status row_thread(struct load *l, const struct kymo_batch *b,
         return KYMO_OK;
     }
     const uint64_t pid = cell_or(b, c->pid, row, 0);
-    KYMO_TRY(find_thread(l, pid, cell_or(b, c->start, row, 0), cell_or(b, c->tid, row, pid),
-                         out));
+    KYMO_TRY(
+        find_thread(l, pid, cell_or(b, c->start, row, 0), cell_or(b, c->tid, row, pid), out));
     if (kept)
         *kept = *out;
     return KYMO_OK;
 }
 
 /* Which call it is, here and there. */
-static kymo_status name_call(struct load *l, const struct kymo_batch *b, const struct columns *c,
-                             uint32_t row, struct kymo_trace_call *call)
+static kymo_status name_call(struct load *l, const struct kymo_batch *b,
+                             const struct columns *c, uint32_t row,
+                             struct kymo_trace_call *call)
 {
     const uint64_t arch = cell_or(b, c->arch, row, KYMO_ARCH_HERE);
     const uint64_t nr = cell_or(b, c->nr, row, UINT64_MAX);
@@ -413,8 +413,8 @@ static kymo_status take_process(struct load *l, const struct kymo_batch *b, uint
     KYMO_TRY(cell_text(l, b, kymo_batch_column(b, "exe"), row, &exe));
     KYMO_TRY(cell_text(l, b, kymo_batch_column(b, "cwd"), row, &cwd));
     KYMO_TRY(cell_text(l, b, kymo_batch_column(b, "comm"), row, &comm));
-    KYMO_TRY(find_thread(l, pid, cell_or(b, kymo_batch_column(b, "start"), row, 0), tid,
-                         &thread));
+    KYMO_TRY(
+        find_thread(l, pid, cell_or(b, kymo_batch_column(b, "start"), row, 0), tid, &thread));
     const char *const word = ((char **)l->text.p)[kind];
     struct kymo_trace_process *p = process_at(l, thread_at(l, thread)->process);
     if (cell(b, kymo_batch_column(b, "ppid"), row, &v) && !p->ppid)

@@ -233,9 +233,11 @@ static kymo_status be_link(struct maker *m, uint32_t slot, uint32_t bytes)
 /* ---- walking ---- */
 
 struct way {
-    uint32_t slot;   /* of the last name; NONE: the path ends with a directory itself ("/", "..") */
-    uint32_t dir;    /* where it lies, or that directory */
-    uint8_t is_lost; /* it did not get there: a name before is missing, is no directory, or is too long */
+    uint32_t
+        slot; /* of the last name; NONE: the path ends with a directory itself ("/", "..") */
+    uint32_t dir; /* where it lies, or that directory */
+    uint8_t
+        is_lost; /* it did not get there: a name before is missing, is no directory, or is too long */
     uint8_t wants_dir; /* ends with a slash */
 };
 
@@ -330,7 +332,8 @@ static kymo_status cwd_of(struct maker *m, uint32_t proc, uint32_t *dir)
     struct proc *p = proc_at(m, proc);
     if (p->cwd == NONE) {
         const struct proc *root = proc_at(m, p->root);
-        const uint32_t text = p->of != NONE && m->t->process[p->of].cwd ? m->t->process[p->of].cwd
+        const uint32_t text = p->of != NONE && m->t->process[p->of].cwd
+                                  ? m->t->process[p->of].cwd
                               : root->of != NONE ? m->t->process[root->of].cwd
                                                  : 0;
         uint32_t inode = m->root;
@@ -524,9 +527,9 @@ static kymo_status failed(struct maker *m, struct visit *v)
             KYMO_TRY(be_there(m, v->call, w.slot));
         return deny(m, v);
     case ENOTDIR:
-        if (w.slot != NONE && (w.wants_dir || m->row[v->call]->op == OP_OPEN ||
-                               m->row[v->call]->op == OP_CHDIR ||
-                               m->row[v->call]->op == OP_REMOVE)) {
+        if (w.slot != NONE &&
+            (w.wants_dir || m->row[v->call]->op == OP_OPEN || m->row[v->call]->op == OP_CHDIR ||
+             m->row[v->call]->op == OP_REMOVE)) {
             KYMO_TRY(be_there(m, v->call, w.slot));
             be_kind(m, slot_at(m, w.slot)->inode, KYMO_NODE_FILE);
         } else if (w.slot != NONE) {
@@ -715,8 +718,10 @@ static kymo_status two_paths(struct maker *m, uint32_t call)
     const int is_at = (m->row[call]->flags & ROW_AT) != 0, ok = c->ret >= 0;
     struct visit from = {.call = call, .c = c, .ok = ok, .error = ok ? 0 : (int)-c->ret};
     struct visit to = from;
-    KYMO_TRY(visit_path(m, &from, text_of(m, c->path), n->object, is_at, ok || c->ret == -EEXIST));
-    KYMO_TRY(visit_path(m, &to, text_of(m, c->path2), n->object2, is_at, ok || c->ret == -EEXIST));
+    KYMO_TRY(
+        visit_path(m, &from, text_of(m, c->path), n->object, is_at, ok || c->ret == -EEXIST));
+    KYMO_TRY(
+        visit_path(m, &to, text_of(m, c->path2), n->object2, is_at, ok || c->ret == -EEXIST));
     if (ok)
         return renames(m, &from, &to);
     if (c->ret == -EEXIST && !to.way.is_lost && to.way.slot != NONE) {
@@ -749,8 +754,9 @@ static kymo_status links(struct maker *m, uint32_t call)
 static kymo_status makes(struct maker *m, struct visit *v, uint8_t kind)
 {
     uint32_t inode;
-    return v->way.is_lost || v->way.slot == NONE ? KYMO_OK
-                                                 : make_it(m, v->call, v->way.slot, kind, &inode);
+    return v->way.is_lost || v->way.slot == NONE
+               ? KYMO_OK
+               : make_it(m, v->call, v->way.slot, kind, &inode);
 }
 
 static uint8_t kind_of_mode(uint64_t mode)

@@ -31,13 +31,14 @@ static uint8_t kind_of(const struct maker *m, const struct emit *e, uint32_t ino
     const struct inode *i = inode_at(m, inode);
     if (i->kind)
         return i->kind;
-    return e->head[inode] != NONE || i->is_walked || i->dents_bytes ? KYMO_NODE_DIR : KYMO_NODE_FILE;
+    return e->head[inode] != NONE || i->is_walked || i->dents_bytes ? KYMO_NODE_DIR
+                                                                    : KYMO_NODE_FILE;
 }
 
 static uint32_t mode_of(const struct inode *i)
 {
-    return 0755u & ~((i->deny & 4 ? 0444u : 0) | (i->deny & 2 ? 0222u : 0) |
-                     (i->deny & 1 ? 0111u : 0));
+    return 0755u &
+           ~((i->deny & 4 ? 0444u : 0) | (i->deny & 2 ? 0222u : 0) | (i->deny & 1 ? 0111u : 0));
 }
 
 static uint64_t size_of(const struct inode *i)
@@ -105,7 +106,8 @@ static kymo_status put_inode(struct maker *m, struct emit *e, uint32_t inode)
 /* A name that nothing else in the directory has, so that the text of the link has the bytes it had. */
 static void target_name(uint32_t slot, uint32_t bytes, char name[PATH_BYTES_MAX + 1])
 {
-    static const char digit[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char digit[] =
+        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     uint32_t at = 0;
     bytes = bytes > PATH_BYTES_MAX ? PATH_BYTES_MAX : bytes ? bytes : 1;
     for (; bytes - at > TARGET_NAME_MAX; at += 2)
@@ -206,7 +208,8 @@ static kymo_status put_act(struct maker *m, struct emit *e, struct act *a)
         node.kind = KYMO_NODE_FILE;
     KYMO_TRY(blob_text(m, at ? path + at : "/.lost", at ? PATH_BYTES_MAX - at : 6, &node.path));
     if (node.kind == KYMO_NODE_LINK)
-        KYMO_TRY(blob_text(m, text_of(m, i->target), strlen(text_of(m, i->target)), &node.target));
+        KYMO_TRY(
+            blob_text(m, text_of(m, i->target), strlen(text_of(m, i->target)), &node.target));
     a->a.other = (uint32_t)(m->inode_out.n / sizeof(node));
     return put_node(m, &node);
 }
