@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * compile_own.h: what the parts of the compiler share.
  *
- *     trace ─► family ─► walk ──────────────────────► flows, ready ─► lower ─► depend ─► image
+ *     trace ─► lineage ─► walk ──────────────────────► flows, ready ─► lower ─► depend ─► image
  *              who makes  at each call's beginning     who released     calls    edges
  *              whom       and end, in time: descriptors, whom           lowered
  *                         tree, memory, words
@@ -386,7 +386,7 @@ static inline int is_unfinished(const struct kymo_trace_call *c)
     return (c->flags & 4) != 0;
 }
 
-/* ---- family.c: who is there, and who makes whom ---- */
+/* ---- lineage.c: who is there, and who makes whom ---- */
 KYMO_MUST_USE kymo_status family_find(struct maker *m);
 KYMO_MUST_USE kymo_status family_exit(struct maker *m, uint32_t call); /* exit, wait, kill */
 KYMO_MUST_USE kymo_status family_finish(struct maker *m);

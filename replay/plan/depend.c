@@ -304,6 +304,9 @@ static kymo_status deps_of(struct maker *m)
     struct kymo_icall *const call = (struct kymo_icall *)(void *)m->icall.p;
     const struct edge *const e = m->edges.p;
     for (size_t i = 0; i < m->edges.n; i++) {
+        if (i && e[i].to == e[i - 1].to && e[i].from == e[i - 1].from &&
+            e[i].begun == e[i - 1].begun)
+            continue;
         /* points may have moved since it was made */
         if (!before(e[i].begun ? begin_of(m, e[i].from) : done_of(m, e[i].from), e[i].from,
                     begin_of(m, e[i].to), e[i].to))

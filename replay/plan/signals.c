@@ -8,6 +8,8 @@
 
 #include "replay/plan/compile_own.h"
 
+#define LOOK_AHEAD 8u
+
 static uint32_t target_of(const struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -99,6 +101,42 @@ static int died_in_it(const struct maker *m, uint32_t call)
            call_at(m, p->left_by)->enter_ns <= call_at(m, call)->exit_ns;
 }
 
+/* The child whose end the thread asks about next, if that was under way: its end came while the call slept. */
+static uint32_t child_of_next_wait(const struct maker *m, uint32_t call)
+{
+    const struct actor *a = actor_at(m, actor_of_call(m, call));
+    for (uint32_t i = m->index_of[call] + 1, k = 0; i < a->n && k < LOOK_AHEAD; i++, k++) {
+        const uint32_t next = m->t->order[a->first + i];
+        if (!m->row[next] || m->row[next]->op != OP_WAIT || m->row[next]->arg)
+            continue;
+        const struct kymo_trace_call *c = call_at(m, next);
+        const uint32_t child =
+            is_ok(c) && c->ret > 0 ? family_pid(m, (uint64_t)c->ret, c->exit_ns) : NONE;
+        return child != NONE && proc_at(m, child)->has_left && !proc_at(m, child)->is_waited
+                   ? child
+                   : NONE;
+    }
+    return NONE;
+}
+
+static uint32_t sender_of(struct maker *m, uint32_t call)
+{
+    struct proc *p = proc_at(m, proc_of_call(m, call));
+    if (died_in_it(m, call))
+        return p->left_by;
+    const uint32_t child = child_of_next_wait(m, call);
+    const uint32_t by = child == NONE ? p->signal_by : proc_at(m, child)->left_by;
+    p->signal_by = NONE;
+    if (child == NONE || by == NONE)
+        return by;
+    /* its memory took its time to go */
+    struct note *end = &m->note[by];
+    const uint64_t begin = call_at(m, call)->enter_ns - m->origin;
+    if (end->begin <= begin)
+        end->begin = end->done = begin + 1;
+    return by;
+}
+
 kymo_status signals_exit(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -108,11 +146,10 @@ kymo_status signals_exit(struct maker *m, uint32_t call)
         p->signal_by = NONE;
     if (!was_interrupted(c))
         return KYMO_OK;
-    const uint32_t by = died_in_it(m, call) ? p->left_by : p->signal_by;
+    const uint32_t by = sender_of(m, call);
     if (by == NONE)
         return KYMO_OK;
     n->cut = CUT_SIGNAL;
-    p->signal_by = NONE;
     if (dur_of(c) >= WAITS_NS) {
         n->begin = c->enter_ns - m->origin;
         n->done = c->exit_ns - m->origin;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * family.c: processes and threads: who is there at the start, and which call makes whom.
+ * lineage.c: processes and threads: who is there at the start, and which call makes whom.
  *
  * A call that returned a number made the thread of that number whose first call is the next after it. That a
  * child's first call comes strictly after the call that made it, in time and then in place, keeps any line of
