@@ -47,8 +47,8 @@ static int is_alike(const struct emit *e, const struct piece *a, const struct pi
         const int64_t v0 = value_of(e, a, k), v1 = value_of(e, a2, k), v = value_of(e, b, k);
         if (v0 == v && v0 == v1)
             continue;
-        if (v0 > FIRST_MAX || v0 < -FIRST_MAX || v1 - v0 > STEP_MAX || v0 - v1 > STEP_MAX ||
-            v != v0 + (v1 - v0) * i)
+        if (v0 > FIRST_MAX || v0 < -FIRST_MAX || v1 > FIRST_MAX || v1 < -FIRST_MAX ||
+            v1 - v0 > STEP_MAX || v0 - v1 > STEP_MAX || v != v0 + (v1 - v0) * i)
             return 0;
     }
     return 1;

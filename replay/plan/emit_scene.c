@@ -288,6 +288,11 @@ static void put_tree_act(struct emit *e, struct kymo_buf *out, const struct kymo
 static void put_meeting(struct emit *e, struct kymo_buf *out, const struct kymo_iact *a)
 {
     const struct kymo_iobject *o = &e->object[a->object];
+    if ((a->kind == KYMO_ACT_LISTEN && !o->local) ||
+        (a->kind == KYMO_ACT_CONNECT && !o->peer)) {
+        kymo_buf_printf(out, "passes();"); /* nobody knows where */
+        return;
+    }
     e->parts |= PART_ACTPEERS | PART_PEERS | PART_SOCKETS;
     if (a->kind == KYMO_ACT_LISTEN) {
         kymo_buf_printf(out, "act_listen(%" PRIu32 ", ", a->object);
