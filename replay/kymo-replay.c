@@ -124,7 +124,7 @@ static int parse_args(int argc, char **argv, struct opts *o)
          "let connections go to this real peer, in place of a scripted one", &r->target, 0, 0},
         {KYMO_OPT_GROUP, 0, NULL, NULL, "Budgets", NULL, 0, 0},
         {KYMO_OPT_TIME, 0, "max-time", "TIME", "of the whole replay (60s)", &r->time_ns, 0, 0},
-        {KYMO_OPT_TIME, 0, "max-cpu", "TIME", "of all its processes (no limit)", &r->cpu_ns, 1,
+        {KYMO_OPT_TIME, 0, "max-cpu", "TIME", "of all its processes (no limit)", &r->cpu_ns, 0,
          0},
         {KYMO_OPT_BYTES, 0, "max-memory", "SIZE", "(2G)", &r->memory_bytes, 0, 0},
         {KYMO_OPT_BYTES, 0, "max-disk", "SIZE", "for the files it finds and makes (1G)",

@@ -150,6 +150,8 @@ static void add_order(struct compare *c)
         note(m, "; first %.30s before %.30s",
              p->original->text[p->original->call[p->call[k.call].row].name],
              p->original->text[p->original->call[p->call[k.before].row].name]);
+    m = add(c, "order", "not_waiting", "calls", (double)k.awake, NAN, 0);
+    note(m, "that were to find another call waiting and came before it");
     m = add(c, "order", "edit_distance", "calls", (double)p->edits, 0, 0);
     note(m, "in %zu of %zu threads", p->n_strayed, p->played.n);
 }

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/proof/promises.h"
 
-/* 1 kept, 0 broken, -1 untold. call waits for before; both of the image. */
+enum { BROKEN, KEPT, UNTOLD, AWAKE };
+
+/* call waits for before; both of the image. */
 static int is_kept(const struct kymo_pairing *p, size_t call, size_t before, int begun)
 {
     if (p->got[call] == KYMO_UNPAIRED || p->got[before] == KYMO_UNPAIRED)
-        return -1;
+        return UNTOLD;
     const struct kymo_trace_call *c = &p->again->call[p->got[call]];
     const struct kymo_trace_call *b = &p->again->call[p->got[before]];
     const uint8_t how = p->call[before].how;
     if (how == KYMO_HOW_EXIT || how == KYMO_HOW_EXEC)
-        return b->enter_ns <= c->exit_ns;
+        return b->enter_ns <= c->exit_ns ? KEPT : BROKEN;
     if (!(c->has & KYMO_TRACE_HAS_DUR) || (begun && !(b->has & KYMO_TRACE_HAS_DUR)))
-        return -1;
-    return (begun ? b->enter_ns : b->exit_ns) <= c->enter_ns;
+        return UNTOLD;
+    if (begun)
+        return b->enter_ns <= c->enter_ns ? KEPT : AWAKE;
+    return b->exit_ns <= c->enter_ns ? KEPT : BROKEN;
 }
 
 static void check_call(struct kymo_promises *out, const struct kymo_pairing *p, size_t call)
@@ -31,13 +35,14 @@ static void check_call(struct kymo_promises *out, const struct kymo_pairing *p, 
         }
         const size_t before = actor[who].call + (size_t)index;
         const int kept = is_kept(p, call, before, (dep[i].index & KYMO_DEP_BEGUN) != 0);
-        if (!kept && !out->broken) {
+        if (kept == BROKEN && !out->broken) {
             out->call = call;
             out->before = before;
         }
-        out->kept += kept > 0;
-        out->broken += kept == 0;
-        out->untold += kept < 0;
+        out->kept += kept == KEPT;
+        out->broken += kept == BROKEN;
+        out->untold += kept == UNTOLD;
+        out->awake += kept == AWAKE;
     }
 }
 

@@ -55,6 +55,7 @@ KYMO_MUST_USE kymo_status kymo_recording_clean(const char *path, const struct ky
  *                unexplained      calls that do not match for no reason known here
  *                bytes            calls that move bytes and moved as many (no gate)
  *     order      violated         dependencies that the re-recording's times contradict
+ *                not_waiting      calls that came before the one they were to wake (no gate)
  *                edit_distance    calls too few and too many, summed over threads
  *     mix        jsd_call         Jensen-Shannon divergence of call x result class
  *                jsd_gram         of three calls in a row, along threads
