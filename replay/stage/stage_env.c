@@ -261,7 +261,7 @@ static void advance(struct env *v, uint32_t object)
         p->events = 0;
         p->head = t->next;
         struct kymo_outcome *o = &v->s->act_outcome[t->act];
-        o->exit_ns = now - v->s->control->zero_ns;
+        o->exit_ns = now - v->s->zero_ns;
     }
     p->tail = 0;
 }
@@ -349,16 +349,16 @@ static void wait_for(struct env *v, const struct kymo_dep *d)
 
 static void wait_until(struct env *v, const struct kymo_iact *a)
 {
-    const struct kymo_control *c = v->s->control;
+    const struct inside *s = v->s;
 
-    if (c->pace <= 0)
+    if (s->pace <= 0)
         return;
-    const uint64_t due = c->zero_ns + (uint64_t)((double)a->enter_ns * c->pace);
+    const uint64_t due = s->zero_ns + (uint64_t)((double)a->enter_ns * s->pace);
     for (uint64_t now = inside_now_ns(); now < due; now = inside_now_ns()) {
         const uint64_t left = due - now;
         __atomic_store_n(&v->s->progress[0].state, KYMO_ACTOR_PACED, __ATOMIC_RELEASE);
-        if (left > c->spin_ns)
-            pump(v, left - c->spin_ns);
+        if (left > INSIDE_SPIN_NS)
+            pump(v, left - INSIDE_SPIN_NS);
     }
     __atomic_store_n(&v->s->progress[0].state, KYMO_ACTOR_READY, __ATOMIC_RELEASE);
 }
@@ -393,7 +393,7 @@ static void play(struct env *v, uint32_t i)
     const struct kymo_iact *a = &v->s->act[i];
     struct kymo_outcome *o = &v->s->act_outcome[i];
 
-    o->enter_ns = inside_now_ns() - v->s->control->zero_ns;
+    o->enter_ns = inside_now_ns() - v->s->zero_ns;
     switch (a->kind) {
     case KYMO_ACT_SIGNAL:
         signals(v, a);
@@ -410,7 +410,7 @@ static void play(struct env *v, uint32_t i)
             enqueue(v, i);
         return;
     }
-    o->exit_ns = inside_now_ns() - v->s->control->zero_ns;
+    o->exit_ns = inside_now_ns() - v->s->zero_ns;
 }
 
 static void *environment(void *arg)

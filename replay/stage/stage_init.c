@@ -20,7 +20,6 @@
 #include "format/base/size.h"
 #include "replay/stage/stage_inside.h"
 
-#define SPIN_NS 40000u
 #define LEAD_NS 5000000u /* from `go` to the plan's moment 0 */
 #define LEAVE_NS 20000000u
 #define KILLED_NS 2000000000u
@@ -139,10 +138,10 @@ static void control_fill(struct inside *s, uint32_t n_regions)
     struct kymo_control *c = (struct kymo_control *)(void *)at;
 
     c->bytes = s->control_bytes - KYMO_WORDS_BYTES;
-    c->pace = s->o->pace;
+    c->pace = s->pace = s->o->pace;
     c->n_actors = s->n_actors;
     c->n_processes = s->n_processes;
-    c->spin_ns = SPIN_NS;
+    c->spin_ns = INSIDE_SPIN_NS;
     c->progress_at = KYMO_PROGRESS_AT;
     c->outcome_at = c->progress_at + s->n_actors * sizeof(struct kymo_progress);
     c->act_at = c->outcome_at + s->image->call.n * sizeof(struct kymo_outcome);
@@ -166,7 +165,7 @@ static void begin(struct inside *s)
     clock_gettime(CLOCK_REALTIME, &real);
     s->control->real_ns =
         (uint64_t)real.tv_sec * 1000000000u + (uint64_t)real.tv_nsec - inside_now_ns();
-    s->control->zero_ns = now + LEAD_NS;
+    s->control->zero_ns = s->zero_ns = now + LEAD_NS;
     __atomic_store_n(&s->control->go, 1, __ATOMIC_SEQ_CST);
     kymo_stage_futex(&s->control->go, KYMO_FUTEX_WAKE, INT32_MAX, NULL);
 }

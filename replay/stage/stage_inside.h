@@ -15,6 +15,9 @@
 #include "replay/stage/actor/shared.h"
 #include "replay/stage/stage.h"
 
+#define INSIDE_SPIN_NS                                                                         \
+    40000u /* so long before its moment one stays awake: what waking up takes */
+
 /* How an actor comes to be. */
 struct inside_maker {
     uint32_t actor, call; /* whose call number `call` makes it; KYMO_NONE: there at the start */
@@ -52,6 +55,9 @@ struct inside {
     struct inside_maker *maker; /* [n_actors] */
     int notify_fd;              /* of the supervisor; -1: none */
     uint32_t n_starting;        /* actors that are there at the start */
+    uint64_t
+        zero_ns; /* the plan's moment 0, and the pace: ours, whatever control memory says by now */
+    double pace;
     uint64_t freed;
     int is_unlimited; /* this kernel counts processes by user, not by namespace */
 };

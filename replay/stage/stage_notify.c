@@ -103,7 +103,7 @@ static void take_question(struct supervisor *v, struct seccomp_notif *q, size_t 
     if (ioctl(v->s->notify_fd, SECCOMP_IOCTL_NOTIF_RECV, q))
         return;
     const struct kymo_icall *c = call_of(v, q->pid);
-    const double wait = c ? (double)c->dur_ns * v->s->control->pace : 0;
+    const double wait = c ? (double)c->dur_ns * v->s->pace : 0;
     const uint64_t due = inside_now_ns() + (wait > 0 && wait < 9e18 ? (uint64_t)wait : 0);
 
     if (wait < 20000 || v->n_pending == PENDING_MAX) {

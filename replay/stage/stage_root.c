@@ -67,6 +67,8 @@ static void write_setting(const struct inside *s, const char *name, const char *
 
 static void settings(const struct inside *s)
 {
+    char pages[32];
+
     write_setting(s, "sys/net/ipv4/ip_nonlocal_bind", "1");
     write_setting(s, "sys/net/ipv6/ip_nonlocal_bind", "1");
     write_setting(s, "sys/net/ipv4/ip_unprivileged_port_start", "0");
@@ -74,6 +76,8 @@ static void settings(const struct inside *s)
     write_setting(s, "sys/net/ipv4/tcp_timestamps", "1");
     write_setting(s, "sys/net/core/somaxconn", "65535");
     write_setting(s, "sys/net/unix/max_dgram_qlen", "512");
+    snprintf(pages, sizeof(pages), "%llu", (unsigned long long)(s->o->memory_bytes / PAGE));
+    write_setting(s, "sys/kernel/shmall", pages);
     /* No namespace inside of the sandbox. */
     write_setting(s, "sys/user/max_user_namespaces", "0");
 }

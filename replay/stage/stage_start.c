@@ -65,8 +65,14 @@ static void limits(const struct inside *s, const struct kymo_iprocess *p)
 {
     const rlim_t own = KYMO_SINK_BYTES + (rlim_t)p->n_lanes * KYMO_LANE_BYTES +
                        (rlim_t)s->more->n_regions * 8 + 0x1000000;
+    struct rlimit files;
 
-    limit(RLIMIT_NOFILE, (rlim_t)(p->nofile < 64 ? 64 : p->nofile) + NOFILE_SPARE);
+    if (!getrlimit(RLIMIT_NOFILE, &files)) {
+        /* It may raise it itself, as far as this host lets it. */
+        const rlim_t wanted = (rlim_t)(p->nofile < 64 ? 64 : p->nofile) + NOFILE_SPARE;
+        files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_DATA, s->o->memory_bytes + own);
     if (!s->is_unlimited)
@@ -134,13 +140,24 @@ static void fork_one(const struct inside *s, uint32_t process)
         fail(s, process);
 }
 
+/* Several that came from outside are no group: a signal to one's group is not for the others. One alone is left
+ * what it may have been, no leader. */
+static int has_company(const struct inside *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_processes; i++)
+        n += s->process[i].at_start && s->process[i].parent == KYMO_NONE;
+    return n > 1;
+}
+
 static void fork_first(struct inside *s, uint32_t process)
 {
     const pid_t pid = fork();
 
     if (pid == 0) {
-        /* A signal to its group is one to those that came of it, and not to us. */
-        setpgid(0, 0);
+        if (has_company(s))
+            setpgid(0, 0);
         become(s, process);
     }
     if (pid < 0) {

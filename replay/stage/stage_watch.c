@@ -31,7 +31,7 @@ struct watch {
     uint64_t begin_ns, tick_ns, moved_ns, moves;
     uint32_t
         n_free; /* how many are let go at once: twice as many each time that it did not help */
-    uint64_t disk_free_first;
+    uint64_t disk_free_first, shared_first;
     long page_bytes, ticks_s;
     bool *gone; /* [n_processes] that were there and are no more */
 };
@@ -120,7 +120,7 @@ static int is_overdue(const struct watch *w, uint32_t a, uint64_t now)
 {
     const struct kymo_icall *c = current(w->s, a);
     const uint64_t since = __atomic_load_n(&w->s->progress[a].begun_ns, __ATOMIC_RELAXED);
-    const double pace = w->s->control->pace;
+    const double pace = w->s->pace;
     const double allowed = c && pace > 0 ? (double)c->dur_ns * pace + SPARE_NS : SPARE_AFAP_NS;
 
     return c && !is_last_wait(w->s, a) && now > since && (double)(now - since) > allowed;
@@ -246,6 +246,33 @@ static void add_process(const struct watch *w, const char *pid, uint64_t *cpu_ti
         *own_pages += resident - shared;
 }
 
+/* Memory files belong to nobody's pages, and their file system has no bound: the host's sum tells, by and large. */
+static uint64_t shared_bytes(const struct watch *w)
+{
+    char text[4096];
+    const int fd =
+        w->s->proc_fd < 0 ? -1 : openat(w->s->proc_fd, "meminfo", O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *line = strstr(text, "Shmem:");
+    return line ? strtoull(line + 6, NULL, 10) * 1024 : 0;
+}
+
+static int over_shared(struct watch *w)
+{
+    const struct kymo_stage_opts *o = w->s->o;
+    const uint64_t now = shared_bytes(w);
+
+    if (now > w->shared_first && now - w->shared_first > o->memory_bytes + o->disk_bytes)
+        return ends(
+            w, KYMO_END_MEMORY,
+            "this host's shared memory grew by more than the budgets of memory and disk");
+    return 0;
+}
+
 static int over_usage(struct watch *w)
 {
     const struct kymo_stage_opts *o = w->s->o;
@@ -306,7 +333,7 @@ static int is_stopped(struct watch *w)
 static int tick(struct watch *w, uint64_t now)
 {
     w->tick_ns = now;
-    if (is_stopped(w) || over_disk(w) || over_usage(w))
+    if (is_stopped(w) || over_disk(w) || over_usage(w) || over_shared(w))
         return 1;
     if (now - w->begin_ns > w->s->o->time_ns)
         return now - w->moved_ns > STUCK_NS
@@ -338,6 +365,7 @@ void inside_watch(struct inside *s, struct inside_end *out)
     w.page_bytes = sysconf(_SC_PAGESIZE);
     w.ticks_s = sysconf(_SC_CLK_TCK);
     w.disk_free_first = disk_free();
+    w.shared_first = shared_bytes(&w);
     w.begin_ns = w.moved_ns = w.tick_ns = inside_now_ns();
     *out = (struct inside_end){.end = KYMO_END_DONE};
     w.gone = calloc(s->n_processes + 1, sizeof(*w.gone));

@@ -5,7 +5,7 @@
 setup() {
     as_nobody=$(mktemp -d)
     chmod 755 "$as_nobody"
-    cp "$KYMO_BUILD"/tests/test_stage "$KYMO_BUILD"/tests/test_stage_hostile "$KYMO_BUILD"/tests/bench_stage "$as_nobody"
+    cp "$KYMO_BUILD"/tests/test_stage "$KYMO_BUILD"/tests/test_stage_{peers,hostile} "$KYMO_BUILD"/tests/bench_stage "$as_nobody"
     [ "$(id -u)" = 0 ] || skip "the tests run as somebody else than root already"
     nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
     timeout -k 5 10 $nobody unshare -Urpmf true || skip "nobody may not make namespaces here"
@@ -16,6 +16,7 @@ teardown() { rm -rf "$as_nobody"; }
 
 @test "an ordinary user's plans are played" {
     CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 $nobody "$as_nobody"/test_stage
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 $nobody "$as_nobody"/test_stage_peers
 }
 
 @test "an ordinary user's hostile plans leave nothing behind" {

@@ -169,6 +169,25 @@ static void one_process_alone_cannot_take_more_memory(void **state)
     assert_int_equal(t->r.end, KYMO_END_DONE);
 }
 
+static void memory_files_count(void **state)
+{
+    struct scene *t = *state;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        struct kymo_icall *c =
+            planbuild_call(t->b, t->a, SYS_memfd_create, i, TEXT(t->b, "x"), IMM(0));
+        c->out = KYMO_OUT_FD;
+        c->other = i;
+        planbuild_call(t->b, t->a, SYS_fallocate, 0, FD(i), IMM(0), IMM(0), IMM(60 * MIB));
+    }
+    sleeps(t, t->a, 5000000000u);
+    t->o.pace = 1;
+    t->o.memory_bytes = 100 * MIB;
+    t->o.disk_bytes = MIB;
+    play(t);
+    assert_int_equal(t->r.end, KYMO_END_MEMORY);
+}
+
 static void the_disk_ends_it(void **state)
 {
     struct scene *t = *state;
@@ -635,6 +654,7 @@ int main(void)
         PLAYED(the_time_ends_it),
         PLAYED(the_memory_ends_it),
         PLAYED(one_process_alone_cannot_take_more_memory),
+        PLAYED(memory_files_count),
         PLAYED(the_disk_ends_it),
         PLAYED(the_processor_ends_it),
         PLAYED(a_plan_of_too_many_is_refused),
