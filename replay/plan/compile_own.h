@@ -235,6 +235,7 @@ struct watch { /* what an epoll instance was told of */
     uint32_t events; /* seen to be waited for */
     uint32_t next_of_epoll, next_of_object;
     uint8_t is_live;
+    uint8_t is_start; /* registered when the slice begins, whatever becomes of it */
 };
 
 struct word {      /* a futex */

@@ -79,12 +79,24 @@ static kymo_status controls(struct maker *m, uint32_t call)
         told(m, call, n->object2);
     KYMO_TRY(hash64_at(m, &m->watch_of, watch_key(n->object, fd), &at));
     watch = *at;
-    if (watch == NONE || (c->arg[1] == EPOLL_CTL_ADD && !watch_at(m, watch)->is_live) ||
+    /* what is changed or taken back and was never given was there when the slice began */
+    const int was_there =
+        watch == NONE && c->arg[1] != EPOLL_CTL_ADD && object_at(m, n->object)->is_start;
+    if (watch == NONE || watch_at(m, watch)->is_start ||
+        (c->arg[1] == EPOLL_CTL_ADD && !watch_at(m, watch)->is_live) ||
         watch_at(m, watch)->object != n->object2) {
+        const uint32_t old = watch;
         KYMO_TRY(watch_new(m, n->object, n->object2, proc_of_call(m, call), fd, &watch));
+        if (was_there) {
+            watch_at(m, watch)->is_start = 1;
+            watch_at(m, watch)->is_live = 0;
+            KYMO_TRY(watch_new(m, n->object, n->object2, proc_of_call(m, call), fd, &watch));
+        }
         KYMO_TRY(hash64_at(m, &m->watch_of, watch_key(n->object, fd), &at));
-        if (*at != NONE)
-            settle(m, watch_at(m, *at));
+        if (old != NONE) {
+            settle(m, watch_at(m, old));
+            watch_at(m, old)->is_live = 0;
+        }
         *at = watch;
     } else {
         settle(m, watch_at(m, watch));
@@ -131,6 +143,7 @@ void ready_used(struct maker *m, uint32_t call, uint32_t object, int writes)
             if (watch_new(m, epoll, object, proc_of_call(m, call), fd, &watch) ||
                 hash64_at(m, &m->watch_of, watch_key(epoll, fd), &at))
                 return; /* out of memory: the next list says so */
+            watch_at(m, watch)->is_start = 1;
             *at = watch;
         }
         if (watch == NONE)
