@@ -318,6 +318,25 @@ static kymo_status start_object(struct maker *m, uint32_t call, const struct kym
     return KYMO_OK;
 }
 
+/* A socket that several processes had, a listener among its workers, is one socket: its name says so. */
+static kymo_status start_shared(struct maker *m, uint32_t call, const struct kymo_trace_fd *f,
+                                uint32_t *object)
+{
+    const int is_named = f && !strncmp(text_of(m, f->target), "socket:[", 8);
+    const uint64_t key = (uint64_t)UINT32_MAX << 32 | (is_named ? f->target : 0);
+    uint32_t *known;
+    if (is_named && hash64_get(&m->known_by, key) != NONE) {
+        *object = object_real(m, hash64_get(&m->known_by, key));
+        return KYMO_OK;
+    }
+    KYMO_TRY(start_object(m, call, f, object));
+    if (!is_named)
+        return KYMO_OK;
+    KYMO_TRY(hash64_at(m, &m->known_by, key, &known));
+    *known = *object;
+    return KYMO_OK;
+}
+
 static kymo_status start_fd(struct maker *m, struct proc *p, uint32_t call, uint32_t fd,
                             uint32_t *object)
 {
@@ -327,7 +346,7 @@ static kymo_status start_fd(struct maker *m, struct proc *p, uint32_t call, uint
     const struct kymo_trace_fd *f = in_snapshot(m, p, fd);
     if (!f)
         f = in_snapshot(m, root, fd);
-    KYMO_TRY(start_object(m, call, f, object));
+    KYMO_TRY(start_shared(m, call, f, object));
     KYMO_TRY(hash64_at(m, &m->known_by, (uint64_t)p->root << 32 | fd, &known));
     *known = *object;
     KYMO_TRY(list_add(m, &root->starts, sizeof(*s), &s));
