@@ -303,7 +303,8 @@ static kymo_status start_object(struct maker *m, uint32_t call, const struct kym
     } else if (!strncmp(target, "socket:", 7)) {
         return start_socket(m, *out, f, by_use);
     } else if (!strncmp(target, "anon_inode:", 11)) {
-        o->kind = (uint8_t)anon_kind(target);
+        /* which signals one from before the slice is for is not known: the environment writes what it told */
+        o->kind = anon_kind(target) == O_SIGNAL ? O_PIPE : (uint8_t)anon_kind(target);
     } else if (target[0] == '/') {
         o->kind = O_FILE;
         o->flags = O_RDWR;
@@ -694,12 +695,27 @@ static kymo_status sides(struct maker *m, uint32_t call)
     return KYMO_OK;
 }
 
+/* What was open before the slice and finds nothing without waiting was told never to wait. */
+static void learn_nonblock(struct maker *m, uint32_t call)
+{
+    const struct kymo_trace_call *c = call_at(m, call);
+    struct object *o = object_at(m, m->note[call].object);
+    const char *const name = m->row[call]->name;
+    const uint64_t flags = !strcmp(name, "recvfrom")  ? c->arg[3]
+                           : !strcmp(name, "recvmsg") ? c->arg[2]
+                                                      : 0;
+    if (o->is_start && o->kind != O_FILE && c->ret == -11 && !(flags & MSG_DONTWAIT))
+        o->nonblock = 1;
+}
+
 kymo_status fds_enter(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
     const uint8_t op = m->row[call]->op;
     KYMO_TRY(look_up(m, call));
     KYMO_TRY(sides(m, call));
+    if (m->note[call].object != NONE)
+        learn_nonblock(m, call);
     if (m->note[call].object != NONE)
         m->note[call].nonblock = object_at(m, m->note[call].object)->nonblock;
     if (op == OP_CLOSE && c->ret != -9 && (uint32_t)c->arg[0] < KYMO_FDS_MAX)
