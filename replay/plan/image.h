@@ -82,6 +82,9 @@ struct kymo_iprocess {
     uint32_t n_lanes;         /* threads that live at once at most */
     uint32_t nofile;          /* the descriptors it may need: RLIMIT_NOFILE at least */
     uint32_t umask;
+    uint32_t
+        handles; /* 1: signals that reach it from the start on find a handler, which does nothing */
+    uint32_t pad;
 };
 
 struct kymo_iactor {

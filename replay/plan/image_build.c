@@ -213,7 +213,8 @@ static kymo_status put_processes(struct maker *m, struct kymo_buf *out)
                                   .start = (uint32_t)(m->istart.n / sizeof(struct kymo_istart)),
                                   .n_lanes = p->n_actors,
                                   .nofile = high_fd(p),
-                                  .umask = p->umask};
+                                  .umask = p->umask,
+                                  .handles = p->at_start && p->has_handlers};
         KYMO_TRY(path_blob(m, p->start_cwd, &x.cwd));
         for (size_t k = 0; p->at_start && k < p->starts.n; k++) {
             const struct start_fd *f = AT(p->starts, struct start_fd, k);

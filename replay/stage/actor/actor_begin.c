@@ -93,7 +93,7 @@ static void map_own(void)
     process_break = (uint64_t)own_call(__NR_brk, 0, 0, 0, 0, 0, 0);
 }
 
-static void handle_watch(void)
+static void handle(int signal)
 {
 #if defined(__x86_64__)
     const uint64_t action[4] = {(uint64_t)(uintptr_t)kymo_handler, 0x04000000,
@@ -101,7 +101,7 @@ static void handle_watch(void)
 #else
     const uint64_t action[4] = {(uint64_t)(uintptr_t)kymo_handler, 0, 0, 0};
 #endif
-    own_call(__NR_rt_sigaction, KYMO_STAGE_SIGNAL, address(action), 0, 8, 0, 0);
+    own_call(__NR_rt_sigaction, (uint64_t)signal, address(action), 0, 8, 0, 0);
 }
 
 static uint64_t number(const char **text)
@@ -153,7 +153,11 @@ static void leader_starts(void *actor)
     const uint32_t pid = (uint32_t)own_call(__NR_getpid, 0, 0, 0, 0, 0, 0);
     struct self s;
 
-    /* What the recorded program did with signals before is not known; it lived. */
+    /* What the recorded program did with signals before is not known; it lived, and had handlers where the
+     * recording shows it to come back from one. */
+    for (int signal = 1; p->handles && signal < 32; signal++)
+        if (signal != SIGSEGV && signal != SIGBUS && signal != SIGILL && signal != SIGFPE)
+            handle(signal);
     const uint64_t ignore[4] = {1, 0, 0, 0};
     own_call(__NR_rt_sigaction, SIGPIPE, address(ignore), 0, 8, 0, 0);
     own_call(__NR_prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0, 0);
@@ -206,7 +210,7 @@ _Noreturn void actor_begin(uint64_t *sp)
         give_up();
     map_shared();
     map_own();
-    handle_watch();
+    handle(KYMO_STAGE_SIGNAL);
     after.actor = (uint32_t)number(&argv[2]);
     if (after.actor >= IMAGE->actor.n)
         give_up();
