@@ -350,7 +350,7 @@ static kymo_status cover(struct maker *m, struct kymo_coverage *out)
         out->line = KYMO_NEW_RAW(&m->plan->arena, struct kymo_cover, lines.n);
         s = out->line ? KYMO_OK : maker_too_much(m);
     }
-    if (!s)
+    if (!s && lines.n)
         memcpy(out->line, lines.p, lines.n * sizeof(*out->line));
     free(lines.p);
     free(at.key);

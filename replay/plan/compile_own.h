@@ -464,6 +464,12 @@ uint64_t signals_mask(const struct maker *m, uint32_t call); /* that rt_sigprocm
 KYMO_MUST_USE kymo_status signals_finish(struct maker *m);
 
 /* ---- acts and edges (depend.c) ---- */
+/* A point ahead of a call, and behind those that were over when it began. */
+static inline uint64_t point_ahead(const struct maker *m, uint32_t call)
+{
+    const uint64_t enter = m->t->call[call].enter_ns - m->origin;
+    return enter + (m->note[call].begin > enter + 1);
+}
 KYMO_MUST_USE kymo_status act_new(struct maker *m, enum kymo_act_kind kind, uint32_t object,
                                   uint64_t point, uint32_t *out);
 KYMO_MUST_USE kymo_status use_add(struct maker *m, uint32_t who, uint32_t resource, int writes);
@@ -492,6 +498,15 @@ static inline void arg_set(struct kymo_icall *c, int i, uint8_t kind, uint64_t v
 {
     c->kind[i] = kind;
     c->arg[i] = value;
+}
+/* A descriptor; what is none is given as it is. */
+static inline void arg_fd(struct kymo_icall *c, int i, uint64_t recorded, uint8_t kind)
+{
+    const int32_t fd = (int32_t)recorded;
+    if (fd >= 0 && fd < (int32_t)KYMO_FDS_MAX)
+        arg_set(c, i, kind, (uint64_t)fd);
+    else
+        arg_set(c, i, KYMO_ARG_IMM, (uint64_t)(int64_t)fd);
 }
 #define BUFFER_BYTES_MAX ((uint64_t)62 << 20)
 #define SINK_OWN                                                                               \

@@ -90,12 +90,11 @@ kymo_status act_release(struct maker *m, enum kymo_act_kind kind, uint32_t call,
                         uint32_t object, uint32_t *out)
 {
     const struct note *n = &m->note[call], *w = n->wait == NONE ? NULL : &m->note[n->wait];
-    uint64_t point = call_at(m, call)->enter_ns - m->origin;
+    uint64_t point = point_ahead(m, call);
     if (n->blocks)
         point = just_before(n->begin, n->done);
     else if (w)
-        point = w->blocks ? just_before(w->begin, w->done)
-                          : call_at(m, n->wait)->enter_ns - m->origin;
+        point = w->blocks ? just_before(w->begin, w->done) : point_ahead(m, n->wait);
     const uint32_t last = taker == NONE ? NONE : object_at(m, taker)->last_call;
     const uint32_t earlier = object_at(m, object)->act;
     if (earlier != NONE && act_at(m, earlier)->point > point)

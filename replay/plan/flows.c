@@ -81,7 +81,8 @@ static kymo_status strange_read(struct maker *m, uint32_t call, uint32_t object)
     KYMO_TRY(stranger_of(m, object, &end));
     if (c->ret > 0) {
         KYMO_TRY(act_release(m, KYMO_ACT_SEND, call, object, end, &act));
-        act_at(m, act)->a.n = (uint64_t)c->ret;
+        act_at(m, act)->a.n =
+            (uint64_t)c->ret < BUFFER_BYTES_MAX ? (uint64_t)c->ret : BUFFER_BYTES_MAX;
         return KYMO_OK;
     }
     if (c->ret == 0 && !object_at(m, end)->is_broken && object_at(m, object)->kind != O_DGRAM) {

@@ -143,13 +143,6 @@ static kymo_status put_length(struct maker *m, struct kymo_icall *c, int i, uint
     return KYMO_OK;
 }
 
-static void put_fd(struct kymo_icall *c, int i, uint64_t recorded, uint8_t kind)
-{
-    const int32_t fd = (int32_t)recorded;
-    const int is_fd = fd >= 0 && fd < (int32_t)KYMO_FDS_MAX;
-    arg_set(c, i, is_fd ? kind : KYMO_ARG_IMM, is_fd ? (uint64_t)fd : (uint64_t)(int64_t)fd);
-}
-
 static void put_who(const struct maker *m, uint32_t call, struct kymo_icall *c, int i,
                     int is_tid)
 {
@@ -172,10 +165,10 @@ static kymo_status put_argument(struct maker *m, uint32_t call, struct kymo_ical
     switch (letter) {
     case 'F':
     case 'D':
-        put_fd(c, i, v, KYMO_ARG_FD);
+        arg_fd(c, i, v, KYMO_ARG_FD);
         return KYMO_OK;
     case 'N':
-        put_fd(c, i, v, KYMO_ARG_FD_NEW);
+        arg_fd(c, i, v, KYMO_ARG_FD_NEW);
         return KYMO_OK;
     case 'P':
         return put_path(m, c, i, t->path, t->has & KYMO_TRACE_HAS_PATH);

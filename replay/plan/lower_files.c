@@ -142,8 +142,7 @@ kymo_status lower_ioctl(struct maker *m, uint32_t call, struct kymo_icall *c)
 kymo_status lower_signalfd(struct maker *m, uint32_t call, struct kymo_icall *c)
 {
     const uint64_t mask = proc_at(m, proc_of_call(m, call))->signals;
-    const int32_t fd = (int32_t)call_at(m, call)->arg[0];
-    arg_set(c, 0, fd < 0 ? KYMO_ARG_IMM : KYMO_ARG_FD, fd < 0 ? UINT64_MAX : (uint64_t)fd);
+    arg_fd(c, 0, call_at(m, call)->arg[0], KYMO_ARG_FD);
     arg_set(c, 2, KYMO_ARG_IMM, sizeof(mask));
     return lower_blob(m, c, 1, &mask, sizeof(mask));
 }

@@ -33,7 +33,7 @@ kymo_status lower_mmap(struct maker *m, uint32_t call, struct kymo_icall *c)
     if (flags & MAP_ANONYMOUS || (int32_t)t->arg[4] < 0)
         arg_set(c, 4, KYMO_ARG_IMM, UINT64_MAX);
     else
-        arg_set(c, 4, KYMO_ARG_FD, t->arg[4] & UINT32_MAX);
+        arg_fd(c, 4, t->arg[4], KYMO_ARG_FD);
     if (n->object != NONE && object_at(m, n->object)->kind == O_FILE &&
         (object_at(m, n->object)->flags & O_ACCMODE) == O_WRONLY)
         return lower_inject(c);

@@ -389,19 +389,6 @@ static kymo_status take_calls(struct load *l, const struct kymo_batch *b)
     return KYMO_OK;
 }
 
-/* The process of that pid which was there at ts: the youngest that began before. NONE: not known. */
-static uint32_t process_of_pid(const struct load *l, uint32_t pid, uint64_t start_ns)
-{
-    uint32_t best = NONE;
-    for (uint32_t i = 0; i < l->process.n; i++) {
-        const struct kymo_trace_process *p = process_at(l, i);
-        if (p->pid == pid && p->start_ns <= start_ns &&
-            (best == NONE || p->start_ns > process_at(l, best)->start_ns))
-            best = i;
-    }
-    return best;
-}
-
 static kymo_status take_process(struct load *l, const struct kymo_batch *b, uint32_t row)
 {
     const uint64_t ts = cell_or(b, kymo_batch_column(b, "ts"), row, 0);
@@ -610,14 +597,51 @@ static kymo_status order_calls(struct load *l)
     return KYMO_OK;
 }
 
-static void find_parents(struct load *l)
+static int by_pid(const void *a, const void *b, void *arg)
 {
+    const struct load *l = arg;
+    const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    const struct kymo_trace_process *x = process_at(l, i), *y = process_at(l, j);
+    if (x->pid != y->pid)
+        return x->pid < y->pid ? -1 : 1;
+    if (x->start_ns != y->start_ns)
+        return x->start_ns < y->start_ns ? -1 : 1;
+    return i < j ? -1 : i > j;
+}
+
+/* The youngest process of that pid that began no later than its child, NONE. */
+static uint32_t parent_of(const struct load *l, const uint32_t *order,
+                          const struct kymo_trace_process *child)
+{
+    size_t low = 0, high = l->process.n;
+    while (low < high) {
+        const size_t mid = (low + high) / 2;
+        const struct kymo_trace_process *p = process_at(l, order[mid]);
+        if (p->pid < child->ppid || (p->pid == child->ppid && p->start_ns <= child->start_ns))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low && process_at(l, order[low - 1])->pid == child->ppid ? order[low - 1] : NONE;
+}
+
+static kymo_status find_parents(struct load *l)
+{
+    uint32_t *order = NULL;
+    size_t cap = 0;
+    KYMO_TRY(grow(l, (void **)&order, &cap, l->process.n + 1, sizeof(*order)));
+    for (uint32_t i = 0; i < l->process.n; i++)
+        order[i] = i;
+    qsort_r(order, l->process.n, sizeof(*order), by_pid, l);
     for (uint32_t i = 0; i < l->process.n; i++) {
         struct kymo_trace_process *p = process_at(l, i);
-        const uint32_t parent = p->ppid ? process_of_pid(l, p->ppid, p->start_ns) : NONE;
+        const uint32_t parent = p->ppid ? parent_of(l, order, p) : NONE;
         if (parent != i)
             p->parent = parent;
     }
+    l->used_bytes -= cap * sizeof(*order);
+    free(order);
+    return KYMO_OK;
 }
 
 static kymo_status finish(struct load *l)
@@ -625,9 +649,7 @@ static kymo_status finish(struct load *l)
     struct kymo_trace *t = &l->t;
     KYMO_TRY(sort_calls(l));
     KYMO_TRY(order_calls(l));
-    /* Who looks for parents looks at all processes: a bound keeps that from being quadratic. */
-    if (l->process.n <= 16384)
-        find_parents(l);
+    KYMO_TRY(find_parents(l));
     if (l->name.n)
         qsort(l->name.p, l->name.n, sizeof(struct kymo_trace_name), by_thread);
     if (l->fd.n)

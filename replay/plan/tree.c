@@ -128,7 +128,7 @@ kymo_status tree_change(struct maker *m, uint32_t call, uint32_t inode, uint32_t
                         uint32_t what)
 {
     uint32_t act, resource;
-    KYMO_TRY(act_new(m, KYMO_ACT_TREE, NONE, call_at(m, call)->enter_ns - m->origin, &act));
+    KYMO_TRY(act_new(m, KYMO_ACT_TREE, NONE, point_ahead(m, call), &act));
     struct act *a = act_at(m, act);
     a->a.n = what;
     a->a.other = slot;

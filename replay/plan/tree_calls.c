@@ -123,7 +123,10 @@ static kymo_status failed(struct maker *m, struct visit *v)
         inode_at(m, w.dir)->n_missed++;
         if (inode_at(m, w.dir)->deny & 1)
             m->note[v->call].how = KYMO_HOW_INJECT; /* whom the directory let in is not known */
-        return w.slot == NONE ? KYMO_OK : tree_be_absent(m, v->call, w.slot);
+        if (w.slot == NONE)
+            return KYMO_OK;
+        KYMO_TRY(tree_slot_use(m, v->call, w.slot, 0));
+        return tree_be_absent(m, v->call, w.slot);
     case EACCES:
         if (w.slot != NONE && slot_at(m, w.slot)->now == IS_UNKNOWN &&
             (m->row[v->call]->op == OP_OPEN || strstr(m->row[v->call]->name, "access") ||
