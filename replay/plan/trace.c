@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -568,6 +569,34 @@ static int by_time(const void *a, const void *b)
 
 /* A thread is in one call at a time: the order of their ends is that of their beginnings, and no call begins
  * before the last one ended. */
+/* Taking a process down takes as long, before its parent is told. */
+#define EXIT_NS 300000u
+
+/*
+ * What is known better than its row says. A thread's first call without a beginning was under way when the
+ * slice began. An exit_group is seen as it is made, and its parent hears of it, as of the signal for it, when the
+ * process is gone: that moment counts.
+ */
+static void mend_beginnings(struct load *l)
+{
+    struct kymo_trace *t = &l->t;
+    struct kymo_trace_call *call = l->call.p;
+    for (uint32_t i = 0; i < l->thread.n; i++) {
+        const struct kymo_trace_thread *th = thread_at(l, i);
+        const struct kymo_trace_process *p = process_at(l, th->process);
+        if (!th->n)
+            continue;
+        struct kymo_trace_call *first = &call[t->order[th->first]];
+        struct kymo_trace_call *last = &call[t->order[th->first + th->n - 1]];
+        if (!(first->has & KYMO_TRACE_HAS_DUR) && !p->born_ns &&
+            !(first->flags & (KYMO_CALL_AT_ENTRY | KYMO_CALL_CHILD | KYMO_CALL_EXECED)))
+            first->enter_ns = t->first_ns;
+        if (last->flags & KYMO_CALL_AT_ENTRY && last->here == SYS_exit_group &&
+            p->died_ns != UINT64_MAX && p->died_ns > last->exit_ns + EXIT_NS)
+            last->enter_ns = last->exit_ns = p->died_ns - EXIT_NS;
+    }
+}
+
 static kymo_status order_calls(struct load *l)
 {
     struct kymo_trace *t = &l->t;
@@ -594,6 +623,7 @@ static kymo_status order_calls(struct load *l)
             t->first_ns = call[i].enter_ns;
         t->last_ns = call[i].exit_ns;
     }
+    mend_beginnings(l);
     return KYMO_OK;
 }
 

@@ -104,6 +104,13 @@ static void handle(int signal)
     own_call(__NR_rt_sigaction, (uint64_t)signal, address(action), 0, 8, 0, 0);
 }
 
+/* Not of its own mistakes, nor what is of no consequence unless it is asked for. */
+static int is_handled(int signal)
+{
+    return signal != SIGSEGV && signal != SIGBUS && signal != SIGILL && signal != SIGFPE &&
+           signal != SIGURG && signal != SIGWINCH && signal != SIGCONT;
+}
+
 static uint64_t number(const char **text)
 {
     uint64_t v = 0;
@@ -156,7 +163,7 @@ static void leader_starts(void *actor)
     /* What the recorded program did with signals before is not known; it lived, and had handlers where the
      * recording shows it to come back from one. */
     for (int signal = 1; p->handles && signal < 32; signal++)
-        if (signal != SIGSEGV && signal != SIGBUS && signal != SIGILL && signal != SIGFPE)
+        if (is_handled(signal))
             handle(signal);
     const uint64_t ignore[4] = {1, 0, 0, 0};
     own_call(__NR_rt_sigaction, SIGPIPE, address(ignore), 0, 8, 0, 0);
