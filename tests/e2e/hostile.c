@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * hostile.c: captures made to hurt who plays them back: seeded, small, and each a mix of several attacks.
  *
- * hostile FOLDER SEED N    FOLDER/hostile-SEED.kymo and the N - 1 that follow
+ * hostile FOLDER SEED N         FOLDER/hostile-SEED.kymo and the N - 1 that follow
+ * hostile watch MS COMMAND...   runs the command, kills it after MS ms (0: does not), and takes over what it leaves:
+ *                               99 if that is not gone within 2 s, else its status, or 0 where it was killed
  *
  * A capture is what a stranger says that a host did. Nothing here has to be possible: numbers are at the ends of
  * their ranges, times go backwards, processes are their own parents, paths lead out of every root. What a replay
@@ -19,6 +21,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "format/base/rng.h"
@@ -774,8 +778,69 @@ static kymo_status make(const char *path, uint64_t seed, struct kymo_err *err)
     return s;
 }
 
+/* ---- who is left ----------------------------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+/* Every process that loses its parent below us becomes our child: none may stay. */
+static int are_all_gone(void)
+{
+    const int64_t until = now_ms() + 2000;
+    while (now_ms() < until) {
+        const pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if (pid < 0 && errno == ECHILD)
+            return 1;
+        if (!pid)
+            pause_ms(5);
+    }
+    return 0;
+}
+
+static int watch(long ms, char **command)
+{
+    int status = 0;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    const pid_t pid = fork();
+    if (!pid) {
+        execvp(command[0], command);
+        _exit(127);
+    }
+    if (ms > 0) {
+        pause_ms(ms);
+        kill(pid, SIGKILL);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (are_all_gone())
+        return WIFEXITED(status) ? WEXITSTATUS(status) : ms > 0 ? 0 : 128 + WTERMSIG(status);
+    char path[64], line[256] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    if (f && fgets(line, sizeof(line), f))
+        fprintf(stderr, "left behind: %s\n", line);
+    for (char *p = line; *p;) { /* once told, they need not stay */
+        const long left = strtol(p, &p, 10);
+        if (left > 1)
+            kill((pid_t)left, SIGKILL);
+        p += strspn(p, " \n");
+    }
+    return 99;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 3 && strcmp(argv[1], "watch") == 0)
+        return watch(strtol(argv[2], NULL, 10), argv + 3);
     if (argc != 4)
         return fprintf(stderr, "usage: hostile FOLDER SEED N\n"), 2;
     const uint64_t seed = strtoull(argv[2], NULL, 10), n = strtoull(argv[3], NULL, 10);

@@ -29,7 +29,8 @@ setup() {
     rm -rf $canary
     mkdir $canary && echo "as it was" >$canary/file
     timeout -k 5 30 "$KYMO_BUILD/datasets/synth" -w plain.kymo --seconds 20 --phases idle,reads --seed 3
-    run -4,0,1,7 timeout -k 5 30 "$replay" --run --no-verify --timing afap --max-time 5s plain.kymo
+    run -0 timeout -k 5 30 "$replay" --version
+    run timeout -k 5 30 "$replay" --run --no-verify --timing afap --max-time 5s plain.kymo
     [ "$status" != 4 ] || skip "this host has no sandbox: $output"
 }
 
@@ -37,34 +38,22 @@ teardown() {
     rm -rf "$canary"
 }
 
-# What a replay must leave as it was. Processes are told by their namespaces: a sandbox has one of its own.
+# What a replay must leave as it was. Processes are watched by hostile.c, whose children they become.
 host() {
-    # From outside the pipe, whose own processes come and go in namespaces that are there anyway.
-    for p in /proc/[0-9]*/ns/pid /proc/[0-9]*/ns/user /proc/[0-9]*/ns/net; do
-        readlink "$p" 2>/dev/null
-    done | sort -u
-    grep -v " /tmp/bats-" /proc/self/mountinfo
+    cat /proc/self/mountinfo
     hostname
     sha256sum $canary/* 2>&1
-    ls -lan $canary
-    ls -dA /* /dev/* /dev/shm/* /run/* 2>/dev/null | grep -vE '^/(run/(kymo|containerd|user|lock)|dev/(pts|loop))'
-    ls -dA /tmp/*kymo* /tmp/*hostile* 2>/dev/null
+    ls -lAn $canary
+    ls -dA /* /dev/* /dev/shm/* /run/* 2>/dev/null | grep -vE '^/(run/(kymo|containerd|user|lock)|dev/(pts|loop))' || true
+    ls -dA /tmp/*kymo* /tmp/*hostile* 2>/dev/null || true
     ls -A own
-    find / -xdev -maxdepth 2 -name 'kymo-hostile-escaped' 2>/dev/null
+    # what the captures try to make, in case it came about anywhere near
+    find / -xdev -maxdepth 2 -name 'kymo-hostile-escaped' 2>/dev/null || true
 }
-replayers() { pgrep -x kymo-replay || true; pgrep -x kymo-stage || true; }
 
-# The host is as it was, soon.
 is_clean() {
-    for _ in $(seq 40); do
-        host >after
-        [ -n "$(replayers)" ] || ! cmp -s before after || return 0
-        sleep 0.05
-    done
-    echo "something is left:"
-    diff before after
-    replayers
-    return 1
+    host >after
+    cmp -s before after || { echo "something is left:"; diff before after; return 1; }
 }
 
 # Play one; its status and how long it took go into a file. Every third as nobody, where nobody may.
@@ -74,9 +63,9 @@ play() { # SEED
         as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
     fi
     from=$(date +%s%N)
-    timeout -k 2 20 "${as[@]}" "$replay" --run --no-verify --timing afap --max-time 2s "captures/hostile-$1.kymo" \
-        >"status/$1.log" 2>&1 </dev/null
-    status=$?
+    status=0
+    "$hostile" watch 0 timeout -k 2 20 "${as[@]}" "$replay" --run --no-verify --timing afap --max-time 2s "captures/hostile-$1.kymo" \
+        >"status/$1.log" 2>&1 </dev/null || status=$?
     to=$(date +%s%N)
     echo "$status $(((to - from) / 1000000))" >"status/$1"
 }
@@ -95,6 +84,8 @@ batch() { # FROM N
         read -r status ms <"status/$i"
         case $status in
         0 | 1 | 3 | 7 | 8) ;;
+        4) # more descriptors or the like than there may be: setup has seen that there are sandboxes
+            grep -qE 'limit|raises' "status/$i.log" || { echo "hostile-$i: status 4"; tail -n 5 "status/$i.log"; bad=1; } ;;
         *) echo "hostile-$i: status $status"; tail -n 5 "status/$i.log"; bad=1 ;;
         esac
         # 2 s of playing; compiling, setting up and clearing away are bounded too
@@ -138,15 +129,13 @@ batch() { # FROM N
     RANDOM=7
     host >before
     for i in $(seq $n); do
-        "$replay" --run --no-verify --timing original --max-time 30s plain.kymo >log 2>&1 &
-        pid=$!
         # from its first instructions to the midst of the play
-        sleep "$(awk -v r=$RANDOM 'BEGIN { print r / 32768 * (r % 3 ? 0.3 : 1.2) }')"
-        if ! kill -9 $pid; then
+        ms=$((1 + RANDOM % (i % 3 ? 300 : 1500)))
+        if ! timeout -k 5 60 "$hostile" watch $ms "$replay" --run --no-verify --timing original --max-time 30s plain.kymo >log 2>&1; then
+            echo "killed after $ms ms"
             cat log
             return 1
         fi
-        wait $pid || true
         is_clean || { echo "after kill $i"; return 1; }
     done
 }
