@@ -45,7 +45,7 @@ host() {
     sha256sum $canary/* 2>&1
     ls -lAn $canary
     ls -dA /* /dev/* /dev/shm/* /run/* 2>/dev/null | grep -vE '^/(run/(kymo|containerd|user|lock)|dev/(pts|loop))' || true
-    ls -dA /tmp/*kymo* /tmp/*hostile* 2>/dev/null || true
+    ls -dA /tmp/kymo* /tmp/.kymo* /tmp/hostile* 2>/dev/null || true
     ls -A own
     # what the captures try to make, in case it came about anywhere near
     find / -xdev -maxdepth 2 -name 'kymo-hostile-escaped' 2>/dev/null || true
