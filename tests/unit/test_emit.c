@@ -301,6 +301,21 @@ static void what_never_comes_ends_it(void **state)
                      0);
 }
 
+static void who_stops_it_leaves_nothing(void **state)
+{
+    struct scene *t = *state;
+
+    node(t, "/locked", KYMO_NODE_DIR, 0000, 0);
+    node(t, "/locked/in", KYMO_NODE_FILE, 0600, 10);
+    forks(t, t->p, t->a);
+    planbuild_call(t->b, t->a, SYS_nanosleep, 0, ARG(WAIT, 30000000000), IMM(0));
+    exits(t, t->a, 0);
+    emits(t, "it sleeps");
+    assert_int_equal(
+        run(t, "mkdir in; TMPDIR=$PWD/in timeout -k 5 1 ./played --pace >log 2>&1"), 124);
+    assert_int_equal(run(t, "rmdir in"), 0);
+}
+
 static void processes_are_made_and_waited_for(void **state)
 {
     struct scene *t = *state;
@@ -619,6 +634,7 @@ int main(void)
         TEST(files_are_there_and_calls_are_a_line_each),
         TEST(a_wrong_result_is_told),
         TEST(what_never_comes_ends_it),
+        TEST(who_stops_it_leaves_nothing),
         TEST(processes_are_made_and_waited_for),
         TEST(threads_wait_for_each_other),
         TEST(peers_of_sockets_play_along),
