@@ -230,6 +230,11 @@ static int is_plan(const char *path)
 
 static kymo_status take_plan(struct job *j, struct kymo_err *err)
 {
+    if (j->o->r.verify || j->o->r.model || j->o->r.control)
+        return KYMO_FAIL(
+            err, KYMO_EUSAGE, KYMO_NOWHERE,
+            "a plan has nothing to be compared with; give its capture to --verify, -m and "
+            "--control");
     if (wants_slice(j->o))
         return KYMO_FAIL(err, KYMO_EUSAGE, KYMO_NOWHERE,
                          "a plan is a slice already; cut when you make it");

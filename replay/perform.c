@@ -25,6 +25,11 @@ static kymo_status begin_recording(void *arg, pid_t leader, struct kymo_err *err
     struct rehearsal *r = arg;
     if (r->o->verify == KYMO_VERIFY_NEVER)
         return KYMO_OK;
+    if (!r->o->original && !r->o->again) {
+        snprintf(r->out->unverified, sizeof(r->out->unverified),
+                 "a plan has nothing to be compared with; its capture has");
+        return KYMO_OK;
+    }
     struct kymo_err why = {0};
     const kymo_status s = kymo_recording_begin(&r->recording, leader, &why);
     if (s == KYMO_OK)
