@@ -59,6 +59,13 @@ kymo_status words_enter(struct maker *m, uint32_t call)
     KYMO_TRY(use_add(m, call, word_at(m, word)->resource, 0));
     if (!has_ret(c) || c->ret)
         return KYMO_OK;
+    /* the kernel wakes who came first: who came later lies down when that one sleeps */
+    const struct list *before = &word_at(m, word)->waiters;
+    if (before->n) {
+        const uint32_t last = ((const uint32_t *)before->p)[before->n - 1];
+        if (call_at(m, last)->exit_ns > c->enter_ns && call_at(m, last)->thread != c->thread)
+            KYMO_TRY(edge_add(m, call, last, 1));
+    }
     KYMO_TRY(list_add(m, &word_at(m, word)->waiters, sizeof(*waiter), &waiter));
     *waiter = call;
     return KYMO_OK;
