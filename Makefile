@@ -6,6 +6,7 @@
 # make check-vm           the recorder's tests on Debian's own kernels (6.1, 6.1 PREEMPT_RT, 6.12) under qemu
 # make bench-format       record real programs; how small and fast that is beside Parquet, as RESULT lines
 # make bench-record       what recording costs beside ftrace and a floor, as RESULT lines; ARGS="--reps 1 --scale 10"
+# make bench-replay       how truly recordings happen again, and how fast; ARGS="--reps 1 --only scenes --scenes find,git"
 # make bench-cluster      the clusterers beside scikit-learn, Armadillo, fastcluster and R; ARGS="--reps 1 --only ward"
 # make conformance FIXTURES=DIR   the clusterers against a folder of expected outcomes (tests/golden/clustering)
 # make golden             write the golden files anew (in the commit that says why)
@@ -134,7 +135,8 @@ BENCH_C := $(filter-out tests/bench/bench_floor.c,$(BENCH_C))
 endif
 
 ifneq ($(REPLAY_LACKS),)
-PART_C := $(filter-out replay/stage/%,$(PART_C))
+MAIN_C := $(filter-out replay/kymo-replay.c replay/kymo-synth.c,$(MAIN_C))
+PART_C := $(filter-out replay/stage/% replay/perform.c,$(PART_C))
 TEST_C := $(filter-out $(shell grep -l '"replay/stage/' $(TEST_C) /dev/null 2>/dev/null),$(TEST_C))
 BENCH_C := $(filter-out tests/bench/bench_stage.c,$(BENCH_C))
 endif
@@ -151,7 +153,7 @@ MINREAD := $(READ_C:tests/minread/%.c=$(B)/tests/%)
 SYNTH := $(SYNTH_C:datasets/%.c=$(B)/datasets/%)
 BENCH := $(BENCH_C:tests/bench/%.c=$(B)/tests/%)
 
-.PHONY: all static static-tools unit check check-long check-vm bench-format bench-record bench-cluster conformance golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
+.PHONY: all static static-tools unit check check-long check-vm bench-format bench-record bench-cluster bench-replay conformance golden demo setup asan tsan lint fmt man fuzz fuzzer noheaders install uninstall clean left-out
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -160,7 +162,7 @@ all: $(LIB) $(MAINS) $(SYNTH) $(MPI_MODULE) left-out
 unit: $(UNIT) $(REPLAY_FUZZ) $(MINREAD) $(BENCH)
 
 left-out:
-	@$(if $(REPLAY_LACKS),echo "left out: replay/stage/ for want of $(REPLAY_LACKS); make setup installs libseccomp",:)
+	@$(if $(REPLAY_LACKS),echo "left out: kymo replay and synth for want of $(REPLAY_LACKS); make setup installs libseccomp",:)
 	@$(if $(RECORD_LACKS),echo "left out: record/ and bpf/ for want of $(RECORD_LACKS); make setup installs them",:)
 	@$(if $(MPI_HAS)$(STATIC),:,echo "left out: --mpi of kmeans and gmm for want of Open MPI; make setup installs it")
 	@$(if $(IMPORT_LACKS),echo "left out: the importers that need $(IMPORT_LACKS); make setup installs them",:)
@@ -304,6 +306,11 @@ bench-cluster:
 	./setup.sh build bench
 	$(MAKE) -j$(JOBS) all unit
 	tests/bench/cluster.sh $(ARGS)
+
+bench-replay:
+	./setup.sh build bench
+	$(MAKE) -j$(JOBS) all unit
+	tests/bench/replay.sh $(ARGS)
 
 FIXTURES ?= tests/golden/clustering
 conformance: all
