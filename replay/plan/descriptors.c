@@ -575,7 +575,7 @@ static kymo_status do_fcntl(struct maker *m, uint32_t call)
     case DUPFD_CLOEXEC:
         return do_dup(m, call, object, c->arg[1] == DUPFD_CLOEXEC);
     case F_SETFD:
-        set_cloexec(m, proc_of_call(m, call), fd, fd, c->arg[2] & FD_CLOEXEC);
+        set_cloexec(m, proc_of_call(m, call), fd, fd, (c->arg[2] & FD_CLOEXEC) != 0);
         return KYMO_OK;
     case F_SETFL:
         if (object != NONE) {

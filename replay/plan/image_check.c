@@ -22,6 +22,8 @@
 #define SEND_BYTES_MAX ((uint64_t)1 << 40)
 #define REGIONS_MAX (1u << 24)
 
+_Static_assert(KYMO_SINK_BYTES == KYMO_PATTERN_BYTES, "one check is for both");
+
 struct check {
     const struct kymo_image *h;
     const uint8_t *base;
@@ -173,10 +175,9 @@ static int argument_fits(const struct check *c, uint8_t kind, uint64_t v)
         return v < c->h->blob.n;
     case KYMO_ARG_COPY:
         return (v & 0xffff) <= KYMO_COPY_MAX && is_within(c, v >> 16, v & 0xffff);
-    case KYMO_ARG_SINK:
-        return v < KYMO_SINK_BYTES;
+    case KYMO_ARG_SINK: /* and the pattern is as long */
     case KYMO_ARG_PATTERN:
-        return v < KYMO_PATTERN_BYTES;
+        return v < KYMO_SINK_BYTES;
     case KYMO_ARG_PID:
     case KYMO_ARG_PGID:
         return v < c->h->process.n;

@@ -23,7 +23,7 @@ static int is_fork(const struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
     return m->row[call] && m->row[call]->op == OP_FORK && has_ret(c) && c->ret > 0 &&
-           !(c->flags & CHILD_ROW);
+           !(c->flags & CHILD_ROW) && !is_unfinished(c) && c->here >= 0;
 }
 
 /* Is b, the first call of a thread, later than call a? */

@@ -96,7 +96,7 @@ static kymo_status put_path(struct maker *m, struct kymo_icall *c, int i, uint32
 static kymo_status put_address(struct maker *m, struct kymo_icall *c, int i, uint32_t text)
 {
     struct kymo_buf b = {0};
-    uint32_t at;
+    uint32_t at = 0;
     sockaddr_of_text(text_of(m, text), &b);
     if (!b.n) {
         arg_set(c, i, KYMO_ARG_IMM, 0);
@@ -328,7 +328,8 @@ static kymo_status lower_one(struct maker *m, uint32_t call, struct kymo_icall *
         c->flags |= KYMO_ICALL_BYTES;
     if (row && row->flags & ROW_MEMORY)
         c->flags |= KYMO_ICALL_MEMORY;
-    if (c->how == KYMO_HOW_SKIP || (c->how == KYMO_HOW_INJECT && c->why == KYMO_WHY_SIMULATED))
+    if (!row || c->how == KYMO_HOW_SKIP ||
+        (c->how == KYMO_HOW_INJECT && c->why == KYMO_WHY_SIMULATED))
         return KYMO_OK;
     for (int i = 0; i < 6 && row->how[i]; i++)
         KYMO_TRY(put_argument(m, call, c, i, row->how[i]));

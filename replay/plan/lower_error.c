@@ -95,7 +95,7 @@ static int invalid(const struct maker *m, uint32_t call)
     for (size_t i = 0; i < sizeof(by_value) / sizeof(by_value[0]); i++)
         if (!strcmp(name, by_value[i]))
             return 1;
-    if (strcmp(name, "ioctl"))
+    if (strcmp(name, "ioctl") != 0)
         return 0;
     const uint32_t object = m->note[call].object;
     return object != NONE && object_at(m, object)->kind == O_FILE &&

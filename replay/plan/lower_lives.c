@@ -294,7 +294,7 @@ kymo_status lower_scheduler(struct maker *m, uint32_t call, struct kymo_icall *c
 {
     const uint64_t policy = call_at(m, call)->arg[1];
     KYMO_TRY(lower_who(m, call, c));
-    if (strcmp(m->row[call]->name, "sched_setscheduler"))
+    if (strcmp(m->row[call]->name, "sched_setscheduler") != 0)
         return KYMO_OK;
     arg_set(c, 1, KYMO_ARG_IMM, policy);
     return policy == 1 || policy == 2 || policy == 6 ? lower_inject(c) : KYMO_OK;

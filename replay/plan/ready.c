@@ -247,10 +247,9 @@ static uint32_t asked_for(const struct maker *m, uint32_t call, struct ask *ask,
             continue;
         if (is_wait(row->op))
             break;
-        const int16_t events =
-            fd_arg(row) == 0 && is_waited_for(m, next) && call_at(m, next)->ret != -11
-                ? direction(m, next)
-                : 0;
+        int16_t events = 0;
+        if (fd_arg(row) == 0 && is_waited_for(m, next) && call_at(m, next)->ret != -11)
+            events = direction(m, next);
         const int32_t fd = (int32_t)call_at(m, next)->arg[0];
         uint32_t k = 0;
         while (k < n && ask[k].fd != fd)
@@ -289,9 +288,11 @@ static kymo_status poll_blob(struct maker *m, uint32_t call, const struct ask *a
     const int64_t ret = call_at(m, call)->ret;
     for (uint32_t i = 0; i < room; i++) {
         const int is_ready = n && (i < n || (int64_t)i < ret);
-        set[i].fd = is_ready ? ask[i % n].fd : -1;
-        set[i].events = is_ready ? ask[i % n].events : 0;
-        set[i].revents = 0;
+        set[i] = (struct pollfd){.fd = -1};
+        if (is_ready) {
+            set[i].fd = ask[i % n].fd;
+            set[i].events = ask[i % n].events;
+        }
     }
     m->note[call].at = room;
     return blob_put(m, set, room * sizeof(set[0]), 8, &m->note[call].extra);

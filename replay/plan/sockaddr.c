@@ -20,7 +20,7 @@ uint32_t sockaddr_port(const char *s)
 
 const char *sockaddr_path(const char *s)
 {
-    return strncmp(s, "unix:", 5) || !s[5] || s[5] == '@' ? NULL : s + 5;
+    return strncmp(s, "unix:", 5) != 0 || !s[5] || s[5] == '@' ? NULL : s + 5;
 }
 
 static void put_inet(const char *s, struct kymo_buf *out)

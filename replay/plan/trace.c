@@ -323,7 +323,7 @@ static kymo_status name_call(struct load *l, const struct kymo_batch *b,
     const int is_here = arch == KYMO_ARCH_HERE && nr < UINT16_MAX;
     call->nr = nr < UINT16_MAX ? (uint16_t)nr : UINT16_MAX;
     call->foreign = !is_here;
-    call->here = is_here ? (int16_t)nr : name ? (int16_t)kymo_sysnr(KYMO_ARCH_HERE, name) : -1;
+    call->here = (int16_t)(is_here ? (int)nr : name ? kymo_sysnr(KYMO_ARCH_HERE, name) : -1);
     return name ? intern(l, name, strlen(name), &call->name) : KYMO_OK;
 }
 

@@ -113,7 +113,7 @@ static uint8_t kind_of_name(const struct maker *m, const struct slot *s)
     const struct inode *dir = inode_at(m, s->dir);
     const char *const name = AT(m->names, struct name, s->name)->s;
     if (dir->slot == NONE || dir->parent != m->root ||
-        strcmp(AT(m->names, struct name, slot_at(m, dir->slot)->name)->s, "dev"))
+        strcmp(AT(m->names, struct name, slot_at(m, dir->slot)->name)->s, "dev") != 0)
         return 0;
     for (size_t i = 0; i < sizeof(device) / sizeof(device[0]); i++)
         if (!strcmp(name, device[i]))
@@ -226,11 +226,10 @@ kymo_status tree_be_link(struct maker *m, uint32_t slot, uint32_t bytes)
 /* Through a name in the middle of a path: the directory behind it, NONE: lost. */
 static kymo_status step_into(struct maker *m, struct pace *p, uint32_t slot, uint32_t *dir)
 {
-    struct slot *s = slot_at(m, slot);
     uint32_t inode;
     if (p->found)
         KYMO_TRY(tree_be_there(m, p->call, slot));
-    s = slot_at(m, slot);
+    struct slot *const s = slot_at(m, slot);
     *dir = NONE;
     if (s->now == IS_ABSENT)
         return KYMO_OK;

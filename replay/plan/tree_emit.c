@@ -113,7 +113,7 @@ static void target_name(uint32_t slot, uint32_t bytes, char name[PATH_BYTES_MAX 
     for (; bytes - at > TARGET_NAME_MAX; at += 2)
         memcpy(name + at, "./", 2);
     for (uint32_t i = at, left = slot + 1; i < bytes; i++, left /= 62)
-        name[i] = left ? digit[left % 62] : '~';
+        name[i] = (char)(left ? digit[left % 62] : '~');
     name[bytes] = '\0';
 }
 
