@@ -71,6 +71,7 @@ enum object_kind {
 struct object {
     uint8_t kind, is_start, is_env;
     uint8_t nonblock, is_broken; /* broken: bytes came from where the slice has nobody */
+    uint8_t is_relayed;          /* its peer is a real one (--target): nobody speaks for it */
     uint8_t is_substitute, side; /* pipe: SIDE_*, once it is known */
     uint16_t family;
     uint32_t same_as; /* another object that it turned out to be, NONE */

@@ -88,6 +88,15 @@ static kymo_status stranger_listens(struct maker *m, uint32_t call, uint32_t add
     return edge_add(m, call, act | IS_ACT, 0);
 }
 
+/* Is this a connection that a real peer is to have? */
+static int is_target(const struct maker *m, uint32_t addr)
+{
+    const char *const from = m->o->target_from, *const text = text_of(m, addr);
+    if (!m->o->target_to || !sockaddr_port(text))
+        return 0;
+    return !from || !strcmp(strchr(text, ':') + 1, from);
+}
+
 static kymo_status connect_out(struct maker *m, uint32_t call)
 {
     const uint32_t addr = call_at(m, call)->addr, mine = m->note[call].object;
@@ -98,6 +107,10 @@ static kymo_status connect_out(struct maker *m, uint32_t call)
     const struct object like = *object_at(m, mine);
     KYMO_TRY(stranger_new(m, O_STREAM, &like, addr, 0, &end));
     KYMO_TRY(object_pair(m, mine, end));
+    if (is_target(m, addr)) {
+        object_at(m, listener)->is_relayed = object_at(m, mine)->is_relayed = 1;
+        return KYMO_OK;
+    }
     KYMO_TRY(act_new(m, KYMO_ACT_ACCEPT, end, call_at(m, call)->exit_ns - m->origin, &act));
     act_at(m, act)->a.other = listener;
     object_at(m, end)->act = act;

@@ -76,7 +76,8 @@ static kymo_status strange_read(struct maker *m, uint32_t call, uint32_t object)
 {
     const struct kymo_trace_call *c = call_at(m, call);
     uint32_t end, act;
-    if (c->ret == -EAGAIN || c->ret < -4095 || c->ret == -EINTR)
+    if (object_at(m, object)->is_relayed || c->ret == -EAGAIN || c->ret < -4095 ||
+        c->ret == -EINTR)
         return KYMO_OK;
     KYMO_TRY(stranger_of(m, object, &end));
     if (c->ret > 0) {
@@ -100,6 +101,8 @@ static kymo_status strange_write(struct maker *m, uint32_t call, uint32_t object
 {
     const struct kymo_trace_call *c = call_at(m, call);
     uint32_t end, act;
+    if (object_at(m, object)->is_relayed)
+        return KYMO_OK;
     KYMO_TRY(stranger_of(m, object, &end));
     if ((c->ret == -EPIPE || c->ret == -ECONNRESET) && object_at(m, end)->is_broken < 2) {
         object_at(m, end)->is_broken = 2;

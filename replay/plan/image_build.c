@@ -157,6 +157,8 @@ static kymo_status put_object(struct maker *m, uint32_t i)
                              .flags = image_flags(o),
                              .pair = KYMO_NONE,
                              .at = 0};
+    if (o->kind == O_LISTEN && o->is_relayed)
+        x.flags |= KYMO_OBJECT_TO_TARGET;
     if (o->pair != NONE && object_at(m, o->pair)->index != NONE)
         x.pair = object_at(m, o->pair)->index;
     if (o->kind == O_FILE && o->inode != NONE && inode_at(m, o->inode)->path != NONE)

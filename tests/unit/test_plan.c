@@ -435,6 +435,29 @@ static void a_server_outside_listens_before_the_slice_connects(void **state)
     done(&t);
 }
 
+static void a_real_peer_is_spoken_for_by_nobody(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    trace_call(t.b, a, "socket", 3, ARGS(AF_INET, SOCK_STREAM, 0));
+    struct kymo_trace_call *c = trace_call(t.b, a, "connect", 0, ARGS(3, 0x1000, 16));
+    c->addr = trace_text(t.b, "inet:10.1.2.3:5432");
+    trace_call(t.b, a, "write", 70000, ARGS(3, 0x1000, 70000));
+    trace_call(t.b, a, "read", 10, ARGS(3, 0x1000, 100));
+    const struct kymo_plan_opts o = {.target_to = "127.0.0.1:9"};
+    struct kymo_err err = {0};
+    if (kymo_plan_compile(&t.p, trace_done(t.b), &o, &err) ||
+        kymo_image_check(t.p->image.p, t.p->image.n, &err))
+        fail_msg("%s", err.text);
+    t.h = (const struct kymo_image *)(const void *)t.p->image.p;
+    assert_int_equal(t.h->act.n, 1);
+    assert_int_equal(act_at(&t, 0)->kind, KYMO_ACT_LISTEN);
+    const struct kymo_iobject *x = kymo_image_at(t.h, t.h->object);
+    assert_true(x[act_at(&t, 0)->object].flags & KYMO_OBJECT_TO_TARGET);
+    done(&t);
+}
+
 /* ---- polls ---- */
 
 static void a_poll_asks_for_what_the_thread_did_next(void **state)
@@ -701,6 +724,7 @@ int main(void)
         cmocka_unit_test(a_stranger_connects_and_sends_what_was_read),
         cmocka_unit_test(connections_inside_the_slice_go_to_the_next_accept),
         cmocka_unit_test(a_server_outside_listens_before_the_slice_connects),
+        cmocka_unit_test(a_real_peer_is_spoken_for_by_nobody),
         cmocka_unit_test(a_poll_asks_for_what_the_thread_did_next),
         cmocka_unit_test(epoll_is_told_of_what_was_waited_for),
         cmocka_unit_test(who_slept_on_a_word_is_woken_by_who_woke_him),
