@@ -389,6 +389,7 @@ static kymo_status make(struct maker *m)
     KYMO_TRY(words_finish(m));
     KYMO_TRY(family_finish(m));
     KYMO_TRY(signals_finish(m));
+    KYMO_TRY(fulldisk_find(m));
     KYMO_TRY(tree_emit(m));
     KYMO_TRY(lower_calls(m));
     KYMO_TRY(depend_find(m));

@@ -288,7 +288,8 @@ struct maker {
     struct list names; /* struct name: components of paths */
     uint32_t n_shared_words, n_own_words, n_resources, root, n_regions;
     uint32_t null_object, n_first_nodes, zeros;
-    int64_t own_uid, own_gid; /* what the process that plays it will be */
+    uint32_t full_fd, full_object; /* of the device that is always full; NONE: not needed */
+    int64_t own_uid, own_gid;      /* what the process that plays it will be */
     struct kymo_buf blob, icall, idep, iobject, inode_out, iact, istart;
     struct list relocs;
     uint64_t origin;
@@ -526,5 +527,12 @@ void sockaddr_of_text(const char *s, struct kymo_buf *out);
 /* The port of an inet or inet6 text, 0: none; the path of a unix one that has one, NULL. */
 uint32_t sockaddr_port(const char *s);
 const char *sockaddr_path(const char *s);
+
+/* ---- writes that found no room (fulldisk.c) ---- */
+
+/* Before the tree is laid out. */
+KYMO_MUST_USE kymo_status fulldisk_find(struct maker *m);
+/* Is this a write to be made on m->full_fd? */
+int fulldisk_takes(const struct maker *m, uint32_t call);
 
 #endif

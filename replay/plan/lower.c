@@ -333,6 +333,10 @@ static kymo_status lower_one(struct maker *m, uint32_t call, struct kymo_icall *
         return KYMO_OK;
     for (int i = 0; i < 6 && row->how[i]; i++)
         KYMO_TRY(put_argument(m, call, c, i, row->how[i]));
+    if (c->how == KYMO_HOW_ISSUE && fulldisk_takes(m, call)) {
+        arg_set(c, 0, KYMO_ARG_FD, m->full_fd);
+        c->why = KYMO_WHY_SUBSTITUTE;
+    }
     if (row->flags & ROW_VECTOR)
         KYMO_TRY(put_vector(m, call, c));
     if (row->flags & ROW_MSG)

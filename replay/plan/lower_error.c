@@ -178,6 +178,8 @@ int lower_fails_alone(const struct maker *m, uint32_t call)
         return op == OP_SOCKET;
     case ENOPROTOOPT:
         return !strcmp(row->name, "getsockopt");
+    case ENOSPC:
+        return fulldisk_takes(m, call);
     case ERANGE:
         return !strcmp(row->name, "getcwd");
     default:

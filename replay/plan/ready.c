@@ -249,7 +249,7 @@ static uint32_t asked_for(const struct maker *m, uint32_t call, struct ask *ask,
             break;
         int16_t events = 0;
         if (fd_arg(row) == 0 && is_waited_for(m, next) && call_at(m, next)->ret != -11)
-            events = direction(m, next);
+            events = (int16_t)direction(m, next);
         const int32_t fd = (int32_t)call_at(m, next)->arg[0];
         uint32_t k = 0;
         while (k < n && ask[k].fd != fd)
