@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * lineage.c: processes and threads: who is there at the start, and which call makes whom.
  *
- * A call that returned a number made the thread of that number whose first call is the next after it. That a
- * child's first call comes strictly after the call that made it, in time and then in place, keeps any line of
- * descent from closing into a ring.
+ * A call that returned a number made the thread of that number whose first call ends next after it began. Calls
+ * that overlap may so claim to have made each other: a ring is opened before anyone walks along it.
  */
 #include <string.h>
 
@@ -174,21 +173,51 @@ static kymo_status make_up(struct maker *m, uint32_t call)
     return KYMO_OK;
 }
 
+/* The thread without which this one would not be, NONE. */
+static uint32_t ahead_of(const struct maker *m, const uint32_t *maker, uint32_t thread)
+{
+    const uint32_t leader = m->t->process[m->t->thread[thread].process].leader;
+    if (maker[thread] != NONE)
+        return call_at(m, maker[thread])->thread;
+    return leader == thread ? NONE : leader;
+}
+
+/* Who comes from himself comes from nobody. All that a walk has passed leads to where it is: to come to one of
+ * them again is to be in a ring, of whom one at least has a maker. */
+static kymo_status open_rings(struct maker *m, uint32_t *maker)
+{
+    uint32_t *walk; /* by which each was passed */
+    KYMO_TRY(maker_words(m, &walk, m->t->n_threads, 0));
+    for (uint32_t i = 0; i < m->t->n_threads; i++)
+        for (uint32_t at = i; at != NONE && (!walk[at] || walk[at] == i + 1);
+             at = ahead_of(m, maker, at)) {
+            if (walk[at] && maker[at] == NONE)
+                at = ahead_of(m, maker, at);
+            if (walk[at])
+                maker[at] = NONE;
+            walk[at] = i + 1;
+        }
+    return KYMO_OK;
+}
+
+/* May this call have made that thread? A process is made with its leader, and a leader with its process. */
+static int may_make(const struct maker *m, uint32_t call, uint32_t child)
+{
+    const uint32_t process = m->t->thread[child].process;
+    const int is_own = process == m->t->thread[call_at(m, call)->thread].process;
+    return is_own == (m->t->process[process].leader != child);
+}
+
 static kymo_status find_makers(struct maker *m)
 {
     uint32_t *maker;
     KYMO_TRY(maker_words(m, &maker, m->t->n_threads, NONE));
     for (uint32_t i = 0; i < m->t->n_calls; i++) {
         const uint32_t child = is_fork(m, i) ? made_by(m, i, maker) : NONE;
-        if (child == NONE)
-            continue;
-        /* a process is made with its leader */
-        const struct kymo_trace_process *p = &m->t->process[m->t->thread[child].process];
-        if (m->t->thread[child].process != m->t->thread[call_at(m, i)->thread].process &&
-            p->leader != child)
-            continue;
-        maker[child] = i;
+        if (child != NONE && may_make(m, i, child))
+            maker[child] = i;
     }
+    KYMO_TRY(open_rings(m, maker));
     KYMO_TRY(add_threads(m, maker));
     for (uint32_t i = 0; i < m->t->n_threads; i++)
         if (maker[i] != NONE)

@@ -51,6 +51,13 @@ static int is_decided(const struct maker *m, uint32_t call, struct kymo_icall *c
     return 1;
 }
 
+/* What makes a task or leaves a program is made so, or not at all. */
+static int is_structural(const struct lower_row *row, const struct kymo_trace_call *t)
+{
+    return row->op == OP_FORK || row->op == OP_EXIT || row->op == OP_FOLLOWS ||
+           (row->op == OP_EXEC && (t->ret >= 0 || t->ret < -4095));
+}
+
 static void decide(const struct maker *m, uint32_t call, struct kymo_icall *c)
 {
     const struct kymo_trace_call *t = call_at(m, call);
@@ -75,6 +82,8 @@ static void decide(const struct maker *m, uint32_t call, struct kymo_icall *c)
     } else if (n->how == KYMO_HOW_INJECT || !lower_works_alone(m, call)) {
         set_how(c, KYMO_HOW_INJECT, KYMO_WHY_RESULT);
     }
+    if (c->how == KYMO_HOW_ISSUE && is_structural(row, t))
+        set_how(c, KYMO_HOW_INJECT, t->ret < 0 ? KYMO_WHY_ERROR : KYMO_WHY_RESULT);
 }
 
 /* ---- arguments ---- */

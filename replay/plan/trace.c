@@ -24,6 +24,8 @@
 #define READER_BYTES ((size_t)256 << 20)
 #define THREADS_MAX (1u << 20)
 #define NONE UINT32_MAX
+/* Moments behind are taken for this one: sums of a few of them, and a plan's span, stay in bounds. */
+#define LAST_NS (((uint64_t)1 << 62) - ((uint64_t)1 << 48))
 
 /* A growing array; bytes are counted in `load`. */
 struct vec {
@@ -175,6 +177,11 @@ static kymo_status cell_text(struct load *l, const struct kymo_batch *b, int c, 
     return KYMO_OK;
 }
 
+static uint64_t moment(uint64_t ns)
+{
+    return ns < LAST_NS ? ns : LAST_NS;
+}
+
 static int cell(const struct kymo_batch *b, int c, uint32_t row, uint64_t *v)
 {
     *v = 0;
@@ -319,11 +326,14 @@ static kymo_status name_call(struct load *l, const struct kymo_batch *b,
 {
     const uint64_t arch = cell_or(b, c->arch, row, KYMO_ARCH_HERE);
     const uint64_t nr = cell_or(b, c->nr, row, UINT64_MAX);
-    const char *name = kymo_names_call(l->names, arch, nr);
     const int is_here = arch == KYMO_ARCH_HERE && nr < UINT16_MAX;
+    /* what this machine makes of a number of its own is what counts, whatever the capture calls it */
+    const struct kymo_sysinfo *const own =
+        is_here ? kymo_sysinfo(KYMO_ARCH_HERE, (uint32_t)nr) : NULL;
+    const char *const name = own ? own->name : kymo_names_call(l->names, arch, nr);
     call->nr = nr < UINT16_MAX ? (uint16_t)nr : UINT16_MAX;
     call->foreign = !is_here;
-    call->here = (int16_t)(is_here ? (int)nr : name ? kymo_sysnr(KYMO_ARCH_HERE, name) : -1);
+    call->here = (int16_t)(own ? (int)nr : name ? kymo_sysnr(KYMO_ARCH_HERE, name) : -1);
     return name ? intern(l, name, strlen(name), &call->name) : KYMO_OK;
 }
 
@@ -352,7 +362,7 @@ static kymo_status take_call(struct load *l, const struct kymo_batch *b,
     KYMO_TRY(row_thread(l, b, c, row, &thread));
     KYMO_TRY(add(l, &l->call, sizeof(*call), &call));
     call->thread = thread;
-    call->exit_ns = cell_or(b, c->ts, row, 0);
+    call->exit_ns = moment(cell_or(b, c->ts, row, 0));
     call->flags = (uint8_t)cell_or(b, c->flags, row, 0);
     if (cell(b, c->dur, row, &dur))
         call->has |= KYMO_TRACE_HAS_DUR;
@@ -392,7 +402,7 @@ static kymo_status take_calls(struct load *l, const struct kymo_batch *b)
 
 static kymo_status take_process(struct load *l, const struct kymo_batch *b, uint32_t row)
 {
-    const uint64_t ts = cell_or(b, kymo_batch_column(b, "ts"), row, 0);
+    const uint64_t ts = moment(cell_or(b, kymo_batch_column(b, "ts"), row, 0));
     const uint64_t pid = cell_or(b, kymo_batch_column(b, "pid"), row, 0);
     const uint64_t tid = cell_or(b, kymo_batch_column(b, "tid"), row, pid);
     uint32_t kind, exe, cwd, comm, thread;
@@ -432,7 +442,7 @@ static kymo_status take_fd(struct load *l, const struct kymo_batch *b, uint32_t 
     if (number > INT32_MAX)
         return KYMO_OK;
     KYMO_TRY(add(l, &l->fd, sizeof(*fd), &fd));
-    fd->ts_ns = cell_or(b, kymo_batch_column(b, "ts"), row, 0);
+    fd->ts_ns = moment(cell_or(b, kymo_batch_column(b, "ts"), row, 0));
     fd->process = process;
     fd->fd = (uint32_t)number;
     KYMO_TRY(cell_text(l, b, kymo_batch_column(b, "target"), row, &fd->target));
