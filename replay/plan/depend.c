@@ -295,9 +295,42 @@ static int is_news(const struct maker *m, struct waits *w, const struct edge *e)
     return 1;
 }
 
+/* When an actor is there at the earliest, whatever its calls claim: nobody waits for one of them with what has to
+ * come about before. */
+static kymo_status find_births(struct maker *m, uint64_t **out)
+{
+    uint32_t *line, n = 0;
+    KYMO_TRY(maker_words(m, &line, m->actors.n, 0));
+    uint64_t *const born = KYMO_NEW(&m->arena, uint64_t, m->actors.n);
+    if (!born)
+        return maker_too_much(m);
+    for (uint32_t i = 1; i < m->actors.n; i++) {
+        for (uint32_t a = i; actor_at(m, a)->maker_call != NONE && !born[a];
+             a = actor_at(m, a)->maker)
+            line[n++] = a;
+        while (n) {
+            const struct actor *a = actor_at(m, line[--n]);
+            const uint64_t made = done_of(m, a->maker_call), before = born[a->maker];
+            born[line[n]] = (made > before ? made : before) + 1;
+        }
+    }
+    *out = born;
+    return KYMO_OK;
+}
+
+/* Points may have moved since it was made. */
+static int is_forward(const struct maker *m, const uint64_t *born, const struct edge *e)
+{
+    const uint64_t point = e->begun ? begin_of(m, e->from) : done_of(m, e->from);
+    const uint64_t birth = born[actor_of_who(m, e->from)];
+    return before(point > birth ? point : birth, e->from, begin_of(m, e->to), e->to);
+}
+
 static kymo_status deps_of(struct maker *m)
 {
     struct waits w;
+    uint64_t *born = NULL;
+    KYMO_TRY(find_births(m, &born));
     KYMO_TRY(maker_words(m, &w.until, m->actors.n, 0));
     KYMO_TRY(maker_words(m, &w.stamp, m->actors.n, 0));
     struct kymo_icall *const call = (struct kymo_icall *)(void *)m->icall.p;
@@ -306,9 +339,7 @@ static kymo_status deps_of(struct maker *m)
         if (i && e[i].to == e[i - 1].to && e[i].from == e[i - 1].from &&
             e[i].begun == e[i - 1].begun)
             continue;
-        /* points may have moved since it was made */
-        if (!before(e[i].begun ? begin_of(m, e[i].from) : done_of(m, e[i].from), e[i].from,
-                    begin_of(m, e[i].to), e[i].to))
+        if (!is_forward(m, born, &e[i]))
             continue;
         const struct kymo_dep d = {actor_of_who(m, e[i].from),
                                    place_in_actor(m, e[i].from) |

@@ -127,7 +127,7 @@ static kymo_status watch_blob(struct maker *m, uint32_t object, uint32_t *at)
          w = watch_at(m, w)->next_of_epoll) {
         const struct watch *x = watch_at(m, w);
         const uint32_t item[3] = {x->proc, x->fd, x->events ? x->events : 1};
-        if (!x->is_start)
+        if (!x->is_start || x->fd >= KYMO_FDS_MAX)
             continue;
         kymo_buf_put(&b, item, sizeof(item));
         n++;

@@ -258,6 +258,8 @@ static kymo_status check_actors(const struct check *c)
             return REFUSE(c, PLACE(c, x), "actor %u is none that there is", a);
         if (a && (x->process >= c->h->process.n || x->lane >= c->process[x->process].n_lanes))
             return REFUSE(c, PLACE(c, x), "actor %u is of no process, or has no lane in it", a);
+        if (a && x->at_start > c->process[x->process].at_start)
+            return REFUSE(c, PLACE(c, x), "actor %u is there before its process", a);
         for (uint32_t i = 0; i < x->n_calls; i++)
             KYMO_TRY(check_call(c, a, &c->call[x->call + i]));
     }
@@ -275,6 +277,8 @@ static kymo_status check_processes(const struct check *c)
             p->nofile > NOFILE_MAX || p->start > c->h->start.n ||
             p->n_starts > c->h->start.n - p->start || !is_path(c, p->cwd) || p->at_start > 1)
             return REFUSE(c, PLACE(c, p), "process %u is none that there is", i);
+        if (c->actor[p->leader].at_start != p->at_start)
+            return REFUSE(c, PLACE(c, p), "process %u begins without its leader", i);
         if (c->actor[p->leader].process != i)
             return REFUSE(c, PLACE(c, p), "process %u is led by another's thread", i);
         uint32_t up = p->parent;

@@ -208,6 +208,17 @@ static int may_make(const struct maker *m, uint32_t call, uint32_t child)
     return is_own == (m->t->process[process].leader != child);
 }
 
+/* A process that has a thread which nobody made was there before: threads begin with their process, or are made. */
+static void keep_together(const struct maker *m, uint32_t *maker)
+{
+    for (uint32_t i = 0; i < m->t->n_threads; i++) {
+        const struct kymo_trace_thread *th = &m->t->thread[i];
+        const uint32_t leader = m->t->process[th->process].leader;
+        if (th->n && maker[i] == NONE && leader != NONE)
+            maker[leader] = NONE;
+    }
+}
+
 static kymo_status find_makers(struct maker *m)
 {
     uint32_t *maker;
@@ -218,6 +229,7 @@ static kymo_status find_makers(struct maker *m)
             maker[child] = i;
     }
     KYMO_TRY(open_rings(m, maker));
+    keep_together(m, maker);
     KYMO_TRY(add_threads(m, maker));
     for (uint32_t i = 0; i < m->t->n_threads; i++)
         if (maker[i] != NONE)
