@@ -13,6 +13,7 @@
 #define SPARSE_BYTES 0x100000u /* beyond so much of a file nothing is written */
 #define DENT_BYTES(n) ((19u + (n) + 1u + 7u) & ~7u) /* struct linux_dirent64 with a name of n */
 #define TARGET_NAME_MAX 200u
+#define FILE_BYTES_MAX ((uint64_t)1 << 46)
 
 struct emit {
     uint32_t *head, *next; /* by directory: the slots that were there at the start */
@@ -41,11 +42,16 @@ static uint32_t mode_of(const struct inode *i)
            ~((i->deny & 4 ? 0444u : 0) | (i->deny & 2 ? 0222u : 0) | (i->deny & 1 ? 0111u : 0));
 }
 
+static uint64_t bounded(uint64_t bytes)
+{
+    return bytes < FILE_BYTES_MAX ? bytes : FILE_BYTES_MAX;
+}
+
 static uint64_t size_of(const struct inode *i)
 {
     const int is_seen = i->size_known && !i->is_cut;
     const uint64_t hint = i->hint < HINT_BYTES_MAX ? i->hint : HINT_BYTES_MAX;
-    return is_seen || hint < i->size0 ? i->size0 : hint;
+    return bounded(is_seen || hint < i->size0 ? i->size0 : hint);
 }
 
 /* Entries beside those the tree has, so that a listing is as long as it was. */
@@ -133,8 +139,11 @@ static kymo_status put_link(struct maker *m, struct emit *e, uint32_t slot, uint
         return KYMO_OK;
     while (e->path.n && e->path.p[e->path.n - 1] != '/')
         e->path.n--;
-    kymo_buf_put(&e->path, name, strlen(name));
-    return put_inode(m, e, follow);
+    const char *const last = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+    kymo_buf_put(&e->path, last, strlen(last));
+    if (e->path.failed)
+        return maker_too_much(m);
+    return e->path.n > PATH_BYTES_MAX ? KYMO_OK : put_inode(m, e, follow);
 }
 
 static kymo_status put_slot(struct maker *m, struct emit *e, uint32_t dir, uint32_t slot)
@@ -201,15 +210,16 @@ static kymo_status put_act(struct maker *m, struct emit *e, struct act *a)
     node.kind = kind_of(m, e, a->inode);
     node.kind = node.kind == KYMO_NODE_LINK && !i->target ? KYMO_NODE_FILE : node.kind;
     node.mode = mode_of(i);
-    node.size_bytes = a->a.n == 0 ? size_of(i) : a->node.size_bytes;
+    node.size_bytes = a->a.n == 0 ? size_of(i) : bounded(a->node.size_bytes);
     if (node.kind != KYMO_NODE_FILE)
         node.size_bytes = 0;
     if (a->a.n == 2 && node.kind != KYMO_NODE_FILE)
         node.kind = KYMO_NODE_FILE;
     KYMO_TRY(blob_text(m, at ? path + at : "/.lost", at ? PATH_BYTES_MAX - at : 6, &node.path));
-    if (node.kind == KYMO_NODE_LINK)
-        KYMO_TRY(
-            blob_text(m, text_of(m, i->target), strlen(text_of(m, i->target)), &node.target));
+    const char *const text = text_of(m, i->target);
+    if (node.kind == KYMO_NODE_LINK) /* a link leads somewhere, if only into nothing */
+        KYMO_TRY(blob_text(m, *text ? text : "~", strnlen(*text ? text : "~", PATH_BYTES_MAX),
+                           &node.target));
     a->a.other = (uint32_t)(m->inode_out.n / sizeof(node));
     return put_node(m, &node);
 }
