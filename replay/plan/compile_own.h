@@ -22,6 +22,8 @@
 #define SIZE_AS_IS UINT64_MAX
 #define CUT_SIGNAL 2 /* in note.cut: a signal of the slice reached it */
 #define NOBODY_PID 0x3ffffff0u
+#define START_FDS_MAX                                                                          \
+    16384u /* numbers that any host lets a process have: others are not opened ahead */
 #define WAITS_NS 20000u /* a call that may wait and took that long has waited */
 
 /* A growing array in memory of the compiler's own, counted against its cap. */

@@ -375,8 +375,10 @@ kymo_status fds_get(struct maker *m, uint32_t proc, uint32_t call, uint64_t numb
         return KYMO_OK;
     if (known != NONE)
         *object = object_real(m, known);
-    else
+    else if (fd < START_FDS_MAX)
         KYMO_TRY(start_fd(m, p, call, fd, object));
+    else
+        return KYMO_OK;
     KYMO_TRY(slot_at_fd(m, p, fd, &s));
     *s = (struct fd_slot){.object = *object, .state = FD_OPEN};
     if (proc != p->root)

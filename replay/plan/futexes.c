@@ -144,7 +144,8 @@ kymo_status words_finish(struct maker *m)
     for (uint32_t i = 0; i < m->words.n; i++) {
         struct word *w = word_at(m, i);
         uint32_t *const next = w->is_shared ? &m->n_shared_words : &m->n_own_words;
-        w->index = *next < KYMO_WORDS_MAX - 1 ? (*next)++ : KYMO_WORDS_MAX - 1;
+        /* the one behind it is there, too: who moves sleepers moves them to that */
+        w->index = *next < KYMO_WORDS_MAX - 2 ? (*next)++ : KYMO_WORDS_MAX - 2;
     }
     for (uint32_t i = 0; i < m->acts.n; i++)
         if (act_at(m, i)->a.kind == KYMO_ACT_WAKE)

@@ -82,6 +82,9 @@ static void decide(const struct maker *m, uint32_t call, struct kymo_icall *c)
     } else if (n->how == KYMO_HOW_INJECT || !lower_works_alone(m, call)) {
         set_how(c, KYMO_HOW_INJECT, KYMO_WHY_RESULT);
     }
+    if (c->why == KYMO_WHY_RESULT && row->how[0] == 'F' && n->object == NONE &&
+        (uint32_t)t->arg[0] >= START_FDS_MAX)
+        c->why = KYMO_WHY_BOUND;
     if (c->how == KYMO_HOW_ISSUE && is_structural(row, t))
         set_how(c, KYMO_HOW_INJECT, t->ret < 0 ? KYMO_WHY_ERROR : KYMO_WHY_RESULT);
 }

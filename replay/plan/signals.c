@@ -144,8 +144,8 @@ kymo_status signals_exit(struct maker *m, uint32_t call)
     struct note *n = &m->note[call];
     if (m->row[call]->op == OP_FOLLOWS)
         p->signal_by = NONE;
-    if (!was_interrupted(c))
-        return KYMO_OK;
+    if (!was_interrupted(c) || m->row[call]->flags & ROW_MEMORY)
+        return KYMO_OK; /* of mappings, `cut` says something else */
     const uint32_t by = sender_of(m, call);
     if (by == NONE)
         return KYMO_OK;

@@ -683,6 +683,114 @@ static void more_threads_than_allowed_are_refused(void **state)
     trace_release(t.b);
 }
 
+/* ---- what no kernel did ---- */
+
+static void one_of_two_who_claim_to_have_made_each_other_was_there(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    const uint32_t b = trace_thread(t.b, trace_process(t.b, 200, NOBODY), 200);
+    took(t.b, trace_call(t.b, a, "fork", 200, ARGS(0)), 5000);
+    took(t.b, trace_call(t.b, b, "fork", 100, ARGS(0)), 1000);
+    compile(&t);
+    const struct kymo_iactor *const actor = kymo_image_at(t.h, t.h->actor);
+    uint32_t at_start = 0;
+    for (uint32_t i = 1; i < t.h->actor.n; i++)
+        at_start += actor[i].at_start;
+    assert_int_equal(at_start, 1); /* one ring, opened at one place */
+    assert_int_equal(call_of(&t, a, 0)->how, KYMO_HOW_FORK);
+    assert_int_equal(call_of(&t, b, 0)->how, KYMO_HOW_FORK);
+    done(&t);
+}
+
+static void a_process_with_a_thread_that_nobody_made_was_there(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    trace_call(t.b, a, "fork", 200, ARGS(0));
+    const uint32_t child = trace_process(t.b, 200, 0);
+    const uint32_t b = trace_thread(t.b, child, 200), c = trace_thread(t.b, child, 201);
+    trace_call(t.b, b, "getpid", 200, ARGS(0));
+    trace_call(t.b, c, "getpid", 200, ARGS(0));
+    compile(&t);
+    const struct kymo_iprocess *const p = kymo_image_at(t.h, t.h->process);
+    for (uint32_t i = 0; i < t.h->process.n; i++)
+        if (p[i].pid == 200)
+            assert_int_equal(p[i].at_start, 1);
+    done(&t);
+}
+
+static void what_makes_or_ends_a_task_is_never_issued_as_a_plain_call(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    const struct {
+        const char *name;
+        int64_t ret;
+    } call[] = {{"clone", 0},   {"clone", -EFAULT}, {"clone", -5000},   {"clone3", -ESRCH},
+                {"clone3", 0},  {"execve", 7},      {"execve", -5000},  {"execveat", 7},
+                {"clone", -22}, {"clone3", -14},    {"rt_sigreturn", 0}};
+    for (size_t i = 0; i < sizeof(call) / sizeof(call[0]); i++)
+        trace_path(t.b, trace_call(t.b, a, call[i].name, call[i].ret, ARGS(8, 8, 8)), "/x");
+    struct kymo_trace_call *const unfinished = trace_call(t.b, a, "clone", 300, ARGS(0));
+    unfinished->flags = 4;
+    compile(&t);
+    for (uint32_t i = 0; i <= sizeof(call) / sizeof(call[0]); i++)
+        assert_true(call_of(&t, a, i)->how == KYMO_HOW_INJECT ||
+                    call_of(&t, a, i)->how == KYMO_HOW_SKIP);
+    done(&t);
+}
+
+static void a_long_link_leads_to_a_file_with_a_name(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    trace_path(t.b, trace_call(t.b, a, "readlink", 900, ARGS(1, 8, 1000)), "/d/link");
+    trace_path(t.b, trace_call(t.b, a, "openat", 3, ARGS(AT_CWD, 1, 0)), "/d/link");
+    compile(&t);
+    assert_non_null(node_of(&t, "/d/link"));
+    assert_int_equal(strlen(blob_at(&t, node_of(&t, "/d/link")->target)), 900);
+    done(&t);
+}
+
+static void descriptors_that_a_host_may_refuse_are_not_opened_ahead(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    trace_call(t.b, a, "fstat", 0, ARGS(60000, 8));
+    trace_call(t.b, a, "fstat", 0, ARGS(6, 8));
+    compile(&t);
+    assert_int_equal(call_of(&t, a, 0)->how, KYMO_HOW_INJECT);
+    assert_int_equal(call_of(&t, a, 0)->why, KYMO_WHY_BOUND);
+    assert_int_equal(call_of(&t, a, 1)->how, KYMO_HOW_ISSUE);
+    assert_int_equal(t.h->start.n, 1);
+    done(&t);
+}
+
+/* A child that wrote before it was made: its parent, who read that earlier, does not wait for it. */
+static void nobody_waits_for_who_is_not_there_yet(void **state)
+{
+    (void)state;
+    struct plan t;
+    const uint32_t a = one_process(&t);
+    const uint32_t child = trace_process(t.b, 200, 0), b = trace_thread(t.b, child, 200);
+    trace_fd(t.b, 0, 3, "pipe:[7]", "", "");
+    trace_fd(t.b, 0, 4, "pipe:[7]", "", "");
+    struct kymo_trace_call *const wrote = trace_call(t.b, b, "write", 10, ARGS(4, 8, 10));
+    trace_call(t.b, a, "read", 10, ARGS(3, 8, 10));
+    trace_call(t.b, a, "fork", 200, ARGS(0));
+    took(t.b, wrote, 100000);
+    compile(&t); /* the check plays it dry */
+    assert_int_equal(call_of(&t, a, 1)->how, KYMO_HOW_FORK);
+    assert_false(call_waits(&t, call_of(&t, a, 0), b, 0));
+    done(&t);
+}
+
 static void memory_that_runs_out_anywhere_is_an_error_and_nothing_else(void **state)
 {
     (void)state;
@@ -735,6 +843,12 @@ int main(void)
         cmocka_unit_test(a_hundred_and_more_calls_are_issued_for_real),
         cmocka_unit_test(cyclic_times_and_absurd_sizes_make_a_plan_all_the_same),
         cmocka_unit_test(more_threads_than_allowed_are_refused),
+        cmocka_unit_test(one_of_two_who_claim_to_have_made_each_other_was_there),
+        cmocka_unit_test(a_process_with_a_thread_that_nobody_made_was_there),
+        cmocka_unit_test(what_makes_or_ends_a_task_is_never_issued_as_a_plain_call),
+        cmocka_unit_test(a_long_link_leads_to_a_file_with_a_name),
+        cmocka_unit_test(descriptors_that_a_host_may_refuse_are_not_opened_ahead),
+        cmocka_unit_test(nobody_waits_for_who_is_not_there_yet),
         cmocka_unit_test(memory_that_runs_out_anywhere_is_an_error_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
