@@ -26,8 +26,10 @@
 #include "replay/stage/stage_target.h"
 
 #define NOBODY 65534u
-#define SETUP_NS_MAX 120000000000u
-#define AFTER_NS_MAX 10000000000u /* past its time budget: then it is ended from here */
+#define SETUP_NS_MIN                                                                           \
+    5000000000u /* that an honest plan may take to be set up, whatever its budget */
+#define MS_MAX 1000000000
+#define AFTER_NS_MAX 3000000000u /* past its time budget: then it is ended from here */
 
 struct host {
     const struct kymo_image *image;
@@ -228,11 +230,12 @@ static int wait_message(struct host *h, struct inside_message *m)
                               {.fd = h->signals, .events = POLLIN},
                               {.fd = h->way_out, .events = POLLIN}};
         const uint64_t now = inside_now_ns();
-        const int ms = now >= h->until_ns ? 0 : (int)((h->until_ns - now) / 1000000u) + 1;
+        const uint64_t left = now >= h->until_ns ? 0 : (h->until_ns - now) / 1000000u + 1;
+        const int ms = left < MS_MAX ? (int)left : MS_MAX;
         const int n = poll(p, 3, ms);
         if (n < 0 && errno != EINTR)
             return 0;
-        if (n == 0)
+        if (n == 0 && ms < MS_MAX)
             return 0;
         if (p[1].revents & POLLIN) {
             struct signalfd_siginfo info;
@@ -241,6 +244,9 @@ static int wait_message(struct host *h, struct inside_message *m)
                 h->is_stopped = (int)info.ssi_signo;
                 h->until_ns = inside_now_ns() + 2000000000u;
                 say(h, INSIDE_STOP);
+                /* Who is not ready yet does not listen, and has no account to give. */
+                if (!h->has_begun)
+                    return 0;
             }
         }
         if (p[2].revents & POLLIN)
@@ -308,6 +314,8 @@ static kymo_status take_account(const struct host *h, struct kymo_stage_result *
         return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE,
                          "no memory for the account of %llu calls",
                          (unsigned long long)h->image->call.n);
+    if (!h->has_begun)
+        return KYMO_OK;
     if (h->control_fd < 0 || read_all(h->control_fd, &c, sizeof(c), KYMO_WORDS_BYTES) ||
         read_all(h->control_fd, out->outcome, bytes, at)) {
         memset(out->outcome, 0, bytes);
@@ -332,7 +340,7 @@ static kymo_status conduct(struct host *h, struct kymo_stage_result *out, struct
 {
     struct inside_message m;
 
-    h->until_ns = inside_now_ns() + SETUP_NS_MAX;
+    h->until_ns = inside_now_ns() + (h->o.time_ns > SETUP_NS_MIN ? h->o.time_ns : SETUP_NS_MIN);
     KYMO_TRY(map_ids(h, err));
     say(h, INSIDE_GO);
     while (wait_message(h, &m)) {
@@ -356,15 +364,16 @@ static kymo_status conduct(struct host *h, struct kymo_stage_result *out, struct
             return KYMO_OK;
         }
     }
-    if (!h->has_begun)
+    const int is_late = !h->is_stopped && inside_now_ns() >= h->until_ns;
+    if (!h->has_begun && !is_late)
         return KYMO_FAIL(err, h->is_stopped ? KYMO_ESTOPPED : KYMO_EHOST, KYMO_NOWHERE, "%s",
                          h->is_stopped ? "stopped by a signal"
                                        : "the sandbox ended before anything was played");
-    out->end = h->is_stopped                    ? KYMO_END_STOPPED
-               : inside_now_ns() >= h->until_ns ? KYMO_END_TIME
-                                                : KYMO_END_BROKEN;
+    out->end = h->is_stopped ? KYMO_END_STOPPED : is_late ? KYMO_END_TIME : KYMO_END_BROKEN;
     snprintf(out->why, sizeof(out->why), "%s",
-             out->end == KYMO_END_TIME     ? "the time budget is used up"
+             out->end == KYMO_END_TIME && !h->has_begun
+                 ? "the time budget was used up before the actors were ready"
+             : out->end == KYMO_END_TIME   ? "the time budget is used up"
              : out->end == KYMO_END_BROKEN ? "the sandbox's first process ended"
                                            : "stopped");
     return KYMO_OK;

@@ -64,8 +64,6 @@ static void view(struct inside *s)
     s->n_actors = (uint32_t)s->image->actor.n;
     s->n_objects = (uint32_t)s->image->object.n;
     s->n_acts = (uint32_t)s->image->act.n;
-    for (uint32_t a = 1; a < s->n_actors; a++)
-        s->n_starting += s->actor[a].at_start != 0;
 }
 
 /* A call that makes a task or leaves a program is one of those that the stage knows how to make: as a plain call
@@ -227,12 +225,13 @@ static kymo_status prepare(struct inside *s, uid_t uid, gid_t gid, struct kymo_e
 {
     uint32_t n_regions;
 
+    /* The host has written our maps when it says so; if it is gone, there is nobody to play for. Nothing that can
+     * fail comes before: the host could not write maps of a process that is over, and would report that. */
+    if (!hear_go(s))
+        return KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE, "stopped");
     view(s);
     KYMO_TRY(look_through(s, &n_regions, err));
     KYMO_TRY(control_size(s, err));
-    /* The host has written our maps when it says so; if it is gone, there is nobody to play for. */
-    if (!hear_go(s))
-        return KYMO_FAIL(err, KYMO_ESTOPPED, KYMO_NOWHERE, "stopped");
     if (s->o->root)
         s->given_fd = open(s->o->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     KYMO_TRY(be_first(uid, gid, err));
@@ -280,9 +279,11 @@ static void reap(uint64_t ns)
 int inside_main(struct inside *s, uid_t uid, gid_t gid)
 {
     struct inside_message m = {.news = INSIDE_END};
+    const uint64_t since = inside_now_ns();
 
     s->proc_fd = s->given_fd = s->root_fd = s->control_fd = s->notify_fd = -1;
     kymo_status e = prepare(s, uid, gid, &m.err);
+    s->setup_ns = inside_now_ns() - since;
     if (!e)
         e = play(s, &m, &m.err);
     if (e)

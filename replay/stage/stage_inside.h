@@ -54,10 +54,12 @@ struct inside {
     int *object_fd;             /* [n_objects] -1: not open */
     struct inside_maker *maker; /* [n_actors] */
     int notify_fd;              /* of the supervisor; -1: none */
-    uint32_t n_starting;        /* actors that are there at the start */
+    bool *starts;               /* [n_actors] is there at the start */
+    uint32_t n_starting;        /* how many are */
     uint64_t
         zero_ns; /* the plan's moment 0, and the pace: ours, whatever control memory says by now */
     double pace;
+    uint64_t setup_ns; /* what making ready took */
     uint64_t freed;
     int is_unlimited; /* this kernel counts processes by user, not by namespace */
 };
@@ -97,7 +99,8 @@ KYMO_MUST_USE kymo_status inside_relay(struct inside *s, struct kymo_err *err);
 /* stage_usher.c: a thread; and whether a task sleeps: 1, 0, -1 where it cannot be seen */
 KYMO_MUST_USE kymo_status inside_usher(struct inside *s, struct kymo_err *err);
 int inside_sleeps(const struct inside *s, uint32_t tid);
-/* stage_watch.c: until it is over */
+/* stage_watch.c: is that process over; and until all are */
+bool inside_is_dead(uint32_t pid);
 struct inside_end {
     enum kymo_stage_end end;
     char why[256];

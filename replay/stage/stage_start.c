@@ -17,12 +17,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "replay/stage/stage_inside.h"
 
-#define READY_NS_MAX 30000000000u
 #define NOFILE_SPARE 16u /* what the stage opens for a moment after an exec */
 
 struct starter {
@@ -138,6 +138,7 @@ static void fork_one(const struct inside *s, uint32_t process)
         become(s, process);
     if (pid < 0)
         fail(s, process);
+    __atomic_store_n(&s->pid[process], (uint32_t)pid, __ATOMIC_RELEASE);
 }
 
 /* Several that came from outside are no group: a signal to one's group is not for the others. One alone is left
@@ -163,7 +164,9 @@ static void fork_first(struct inside *s, uint32_t process)
     if (pid < 0) {
         s->more->failure = errno;
         s->more->failed = s->process[process].leader + 1;
+        return;
     }
+    __atomic_store_n(&s->pid[process], (uint32_t)pid, __ATOMIC_RELEASE);
 }
 
 static void *starter(void *arg)
@@ -196,24 +199,66 @@ static int counts_by_user(void)
     return major < 5 || (major == 5 && minor < 14);
 }
 
+/* Forked at the start: its ancestors are too, up to one from outside. */
+static int is_forked(const struct inside *s, uint32_t process)
+{
+    for (uint32_t steps = 0; steps <= s->n_processes; steps++) {
+        if (!s->process[process].at_start)
+            return 0;
+        if (s->process[process].parent == KYMO_NONE)
+            return 1;
+        process = s->process[process].parent;
+    }
+    return 0;
+}
+
+/* A plan may say of a thread that it is there at the start, and of its process that it is not: nobody makes that
+ * one, and nobody is to wait for it. */
+static void who_starts(struct inside *s)
+{
+    for (uint32_t a = 1; a < s->n_actors; a++) {
+        const uint32_t process = s->actor[a].process;
+        s->starts[a] =
+            (s->actor[a].at_start || s->process[process].leader == a) && is_forked(s, process);
+        s->n_starting += s->starts[a];
+        if (!s->starts[a] && s->maker[a].actor == KYMO_NONE)
+            kymo_ended(&s->progress[a], s->more);
+    }
+}
+
+/* Those of processes that are gone before they could say anything; they are over. */
+static uint32_t lost(struct inside *s)
+{
+    uint32_t n = 0;
+
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    for (uint32_t a = 1; a < s->n_actors; a++) {
+        const uint32_t pid = s->starts[a] ? s->pid[s->actor[a].process] : 0;
+        const uint32_t state = __atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE);
+        if (pid && state == KYMO_ACTOR_ABSENT && inside_is_dead(pid)) {
+            kymo_ended(&s->progress[a], s->more);
+            s->starts[a] = false;
+            n++;
+        }
+    }
+    return n;
+}
+
 static kymo_status wait_ready(struct inside *s, struct kymo_err *err)
 {
-    const uint64_t until = inside_now_ns() + READY_NS_MAX;
     const int64_t nap[2] = {0, 20000000};
 
-    for (;;) {
+    for (uint32_t n_lost = 0;;) {
         const uint32_t ready = __atomic_load_n(&s->more->ready, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&s->more->failed, __ATOMIC_ACQUIRE))
             return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "actor %u cannot begin: %s",
                              s->more->failed - 1, strerror(s->more->failure));
-        if (ready >= s->n_starting)
+        if (ready + n_lost >= s->n_starting)
             return KYMO_OK;
-        if (inside_now_ns() > until)
-            return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
-                             "only %u of %u actors that are there at the start began within "
-                             "%u s",
-                             ready, s->n_starting, (unsigned)(READY_NS_MAX / 1000000000u));
-        kymo_stage_futex(&s->more->ready, KYMO_FUTEX_WAIT, ready, nap);
+        /* How long that may take is the caller's to say: it ends us. */
+        if (kymo_stage_futex(&s->more->ready, KYMO_FUTEX_WAIT, ready, nap) == -ETIMEDOUT)
+            n_lost += lost(s);
     }
 }
 
@@ -237,6 +282,11 @@ kymo_status inside_start(struct inside *s, struct kymo_err *err)
     pthread_t thread;
 
     s->is_unlimited = counts_by_user();
+    s->starts = calloc(s->n_actors + 1, sizeof(*s->starts));
+    if (!s->starts)
+        return KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "no memory for %u actors",
+                         s->n_actors);
+    who_starts(s);
     const int e = pthread_create(&thread, NULL, starter, &t);
     if (e)
         return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "cannot make a thread: %s",

@@ -28,7 +28,7 @@
 struct watch {
     struct inside *s;
     struct inside_end *end;
-    uint64_t begin_ns, tick_ns, moved_ns, moves;
+    uint64_t budget_ns, begin_ns, tick_ns, moved_ns, moves;
     uint32_t
         n_free; /* how many are let go at once: twice as many each time that it did not help */
     uint64_t disk_free_first, shared_first;
@@ -45,7 +45,7 @@ static int ends(struct watch *w, enum kymo_stage_end end, const char *why)
 
 /* ---- who is still there ---------------------------------------------------------------------- */
 
-static bool is_dead(uint32_t pid)
+bool inside_is_dead(uint32_t pid)
 {
     struct pollfd p = {.events = POLLIN};
 
@@ -66,7 +66,7 @@ static void look_for_dead(struct watch *w)
         ;
     for (uint32_t p = 0; p < s->n_processes; p++)
         if (!w->gone[p] && s->pid[p])
-            w->gone[p] = is_dead(s->pid[p]);
+            w->gone[p] = inside_is_dead(s->pid[p]);
     for (uint32_t a = 1; a < s->n_actors; a++) {
         struct kymo_progress *p = &s->progress[a];
         const struct inside_maker *m = &s->maker[a];
@@ -335,7 +335,7 @@ static int tick(struct watch *w, uint64_t now)
     w->tick_ns = now;
     if (is_stopped(w) || over_disk(w) || over_usage(w) || over_shared(w))
         return 1;
-    if (now - w->begin_ns > w->s->o->time_ns)
+    if (now - w->begin_ns > w->budget_ns)
         return now - w->moved_ns > STUCK_NS
                    ? ends(w, KYMO_END_STUCK, "nothing moved any more, and the time is over")
                    : ends(w, KYMO_END_TIME, "the time budget is used up");
@@ -358,6 +358,14 @@ static void watch(struct watch *w)
     }
 }
 
+/* Making ready took its share, but the larger one is for the play. */
+static uint64_t time_left(const struct inside *s)
+{
+    const uint64_t all = s->o->time_ns;
+
+    return all - (s->setup_ns < all / 2 ? s->setup_ns : all / 2);
+}
+
 void inside_watch(struct inside *s, struct inside_end *out)
 {
     struct watch w = {.s = s, .end = out, .n_free = 1};
@@ -366,6 +374,7 @@ void inside_watch(struct inside *s, struct inside_end *out)
     w.ticks_s = sysconf(_SC_CLK_TCK);
     w.disk_free_first = disk_free();
     w.shared_first = shared_bytes(&w);
+    w.budget_ns = time_left(s);
     w.begin_ns = w.moved_ns = w.tick_ns = inside_now_ns();
     *out = (struct inside_end){.end = KYMO_END_DONE};
     w.gone = calloc(s->n_processes + 1, sizeof(*w.gone));
