@@ -226,6 +226,14 @@ static void who_starts(struct inside *s)
     }
 }
 
+/* Over, or never forked because the one that was to do it is over. */
+static bool is_gone(const struct inside *s, uint32_t process)
+{
+    while (!s->pid[process] && s->process[process].parent != KYMO_NONE)
+        process = s->process[process].parent;
+    return s->pid[process] && inside_is_dead(s->pid[process]);
+}
+
 /* Those of processes that are gone before they could say anything; they are over. */
 static uint32_t lost(struct inside *s)
 {
@@ -234,9 +242,8 @@ static uint32_t lost(struct inside *s)
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
     for (uint32_t a = 1; a < s->n_actors; a++) {
-        const uint32_t pid = s->starts[a] ? s->pid[s->actor[a].process] : 0;
         const uint32_t state = __atomic_load_n(&s->progress[a].state, __ATOMIC_ACQUIRE);
-        if (pid && state == KYMO_ACTOR_ABSENT && inside_is_dead(pid)) {
+        if (s->starts[a] && state == KYMO_ACTOR_ABSENT && is_gone(s, s->actor[a].process)) {
             kymo_ended(&s->progress[a], s->more);
             s->starts[a] = false;
             n++;
@@ -254,6 +261,11 @@ static kymo_status wait_ready(struct inside *s, struct kymo_err *err)
         if (__atomic_load_n(&s->more->failed, __ATOMIC_ACQUIRE))
             return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "actor %u cannot begin: %s",
                              s->more->failed - 1, strerror(s->more->failure));
+        if (n_lost && n_lost == s->n_starting)
+            return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE,
+                             "none of the %u actors that are there at the start began: their "
+                             "processes ended",
+                             n_lost);
         if (ready + n_lost >= s->n_starting)
             return KYMO_OK;
         /* How long that may take is the caller's to say: it ends us. */

@@ -280,6 +280,29 @@ static void a_process_that_never_comes_holds_nobody_up(void **state)
     assert_int_equal(at(t, planbuild_leader(t->b, child), 0)->enter_ns, 0);
 }
 
+static void a_thread_of_a_process_that_is_not_there_holds_nobody_up(void **state)
+{
+    struct scene *t = *state;
+    const uint32_t child = forks(t, t->p, t->a);
+    const uint32_t lone = planbuild_process(t->b, t->p, 0);
+    /* There at the start, they say, of processes that are made later or never. */
+    const uint32_t early = planbuild_thread(t->b, planbuild_actor_at(t->b, child)->process, 1);
+    const uint32_t never = planbuild_thread(t->b, lone, 1);
+
+    planbuild_call(t->b, child, SYS_getpid, 1, IMM(0));
+    planbuild_call(t->b, early, SYS_getpid, 1, IMM(0));
+    planbuild_call(t->b, never, SYS_getpid, 1, IMM(0));
+    planbuild_call(t->b, t->a, SYS_getpid, 1, IMM(0));
+    planbuild_after(t->b, t->a, early, 0);
+    t->o.time_ns = 4000000000u;
+    play(t);
+    assert_int_equal(t->r.end, KYMO_END_DONE);
+    assert_int_equal(t->r.freed, 0);
+    assert_true(at(t, child, 0)->ret > 0 && at(t, t->a, 1)->ret > 0);
+    assert_int_equal(at(t, early, 0)->enter_ns, 0);
+    assert_int_equal(at(t, never, 0)->enter_ns, 0);
+}
+
 static void a_task_is_made_as_a_task_or_not_at_all(void **state)
 {
     struct scene *t = *state;
@@ -661,6 +684,7 @@ int main(void)
         PLAYED(a_call_that_would_last_forever_is_let_go),
         PLAYED(two_that_wait_for_each_other_are_let_go),
         PLAYED(a_process_that_never_comes_holds_nobody_up),
+        PLAYED(a_thread_of_a_process_that_is_not_there_holds_nobody_up),
         PLAYED(a_task_is_made_as_a_task_or_not_at_all),
         PLAYED(paths_lead_nowhere_else),
         PLAYED(a_given_root_keeps_what_is_written_and_no_more),
