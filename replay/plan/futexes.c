@@ -92,6 +92,8 @@ static kymo_status wakes(struct maker *m, uint32_t call)
         waiter[kept++] = sleeper;
     }
     w->waiters.n = kept;
+    if (left == c->ret && left > 0) /* whom it woke is not in the slice */
+        m->note[call].how = KYMO_HOW_INJECT;
     return KYMO_OK;
 }
 

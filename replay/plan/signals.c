@@ -205,8 +205,32 @@ static kymo_status finds(struct maker *m, uint32_t call, uint32_t target)
     return m->note[hit].blocks ? edge_add(m, call, hit, 1) : KYMO_OK;
 }
 
+/* A process of which no call says that it ended, and that did, was killed from outside: within its last call, where
+ * that was cut short. */
+static kymo_status killed(struct maker *m, uint32_t proc)
+{
+    const struct proc *p = proc_at(m, proc);
+    const struct kymo_trace_process *t = p->of == NONE ? NULL : &m->t->process[p->of];
+    const struct actor *a = p->leader == NONE ? NULL : actor_at(m, p->leader);
+    uint32_t act;
+    if (!t || !a || !a->n || p->left_by != NONE || t->died_ns == UINT64_MAX ||
+        !(t->code & 127) || t->died_ns < m->origin)
+        return KYMO_OK;
+    const uint32_t last = m->t->order[a->first + a->n - 1];
+    const uint64_t point = call_at(m, last)->exit_ns > t->died_ns
+                               ? call_at(m, last)->exit_ns - m->origin
+                               : t->died_ns - m->origin;
+    KYMO_TRY(act_new(m, KYMO_ACT_SIGNAL, m->null_object, point, &act));
+    act_at(m, act)->a.object = NONE;
+    act_at(m, act)->a.other = p->leader;
+    act_at(m, act)->a.n = SIGKILL;
+    return edge_add(m, act | IS_ACT, last, 0);
+}
+
 kymo_status signals_finish(struct maker *m)
 {
+    for (uint32_t i = 0; i < m->procs.n; i++)
+        KYMO_TRY(killed(m, i));
     for (uint32_t i = 0; i < m->t->n_calls; i++) {
         const uint8_t op = m->row[i] ? m->row[i]->op : OP_PLAIN;
         const struct proc *p = proc_at(m, proc_of_call(m, i));
