@@ -268,6 +268,34 @@ static kymo_status check_actors(const struct check *c)
     return KYMO_OK;
 }
 
+/* Up from who is there at the start, only as far as nobody has gone before: those are there, too, and none comes
+ * from himself. by: [processes] who passed, 0 nobody. */
+static kymo_status climb(const struct check *c, uint32_t from, uint32_t *by)
+{
+    for (uint32_t i = from; i != KYMO_NONE; i = c->process[i].parent) {
+        if (by[i] == from + 1)
+            return REFUSE(c, PLACE(c, &c->process[i]), "process %u is its own ancestor", i);
+        if (!c->process[i].at_start)
+            return REFUSE(c, PLACE(c, &c->process[i]), "process %u comes after its child", i);
+        if (by[i])
+            return KYMO_OK;
+        by[i] = from + 1;
+    }
+    return KYMO_OK;
+}
+
+static kymo_status check_lines(const struct check *c)
+{
+    uint32_t *const by = calloc(c->h->process.n + 1, sizeof(*by));
+    if (!by)
+        return KYMO_FAIL(c->err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
+    kymo_status s = KYMO_OK;
+    for (uint32_t i = 0; i < c->h->process.n && !s; i++)
+        s = c->process[i].at_start ? climb(c, i, by) : KYMO_OK;
+    free(by);
+    return s;
+}
+
 static kymo_status check_processes(const struct check *c)
 {
     for (uint32_t i = 0; i < c->h->process.n; i++) {
@@ -281,17 +309,12 @@ static kymo_status check_processes(const struct check *c)
             return REFUSE(c, PLACE(c, p), "process %u begins without its leader", i);
         if (c->actor[p->leader].process != i)
             return REFUSE(c, PLACE(c, p), "process %u is led by another's thread", i);
-        uint32_t up = p->parent;
-        for (uint64_t steps = 0; p->at_start && up != KYMO_NONE && up < c->h->process.n;
-             up = c->process[up].parent)
-            if (steps++ > c->h->process.n || up == i)
-                return REFUSE(c, PLACE(c, p), "process %u is its own ancestor", i);
     }
     for (uint32_t i = 0; i < c->h->start.n; i++)
         if (c->start[i].fd >= KYMO_FDS_MAX || c->start[i].object >= c->h->object.n)
             return REFUSE(c, PLACE(c, &c->start[i]), "descriptor %u is open on nothing",
                           c->start[i].fd);
-    return KYMO_OK;
+    return check_lines(c);
 }
 
 static int watch_fits(const struct check *c, kymo_blob at)

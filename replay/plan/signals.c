@@ -9,6 +9,7 @@
 #include "replay/plan/compile_own.h"
 
 #define LOOK_AHEAD 8u
+#define LOOK_FAR 4096u
 
 static uint32_t target_of(const struct maker *m, uint32_t call)
 {
@@ -168,7 +169,8 @@ uint64_t signals_mask(const struct maker *m, uint32_t call)
     const int how = (int)call_at(m, call)->arg[0];
     uint64_t mask = p->signals;
     int waits = 0;
-    for (uint32_t i = m->index_of[call] + 1; p->suspends && i < a->n && !waits; i++) {
+    for (uint32_t i = m->index_of[call] + 1, k = 0;
+         p->suspends && i < a->n && !waits && k < LOOK_FAR; i++, k++) {
         const uint32_t next = m->t->order[a->first + i];
         if (m->row[next] && m->row[next]->op == OP_SIGMASK && how != SIG_BLOCK)
             break;
