@@ -131,7 +131,8 @@ struct proc {
     uint32_t left_by;                 /* the call with which it ended, NONE */
     struct fd_slot *fd;
     uint32_t n_fds, cap_fds;
-    struct list starts;            /* struct start_fd, of a root */
+    uint32_t low[2];    /* no number below is free for an end of a pipe, of a socket pair */
+    struct list starts; /* struct start_fd, of a root */
     uint32_t snapshot, n_snapshot; /* the first of its snapshots, in trace.fd */
     uint64_t snapshot_ns;
     uint32_t cwd; /* inode */

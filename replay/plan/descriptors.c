@@ -161,6 +161,13 @@ static void closed(struct maker *m, uint32_t call, uint32_t object)
     }
 }
 
+static void freed(struct proc *p, uint32_t fd)
+{
+    for (int i = 0; i < 2; i++)
+        if (fd < p->low[i])
+            p->low[i] = fd;
+}
+
 static kymo_status shut(struct maker *m, uint32_t call, struct proc *p, uint32_t fd)
 {
     if (fd >= p->n_fds)
@@ -175,6 +182,7 @@ static kymo_status shut(struct maker *m, uint32_t call, struct proc *p, uint32_t
             use_add(m, call, object_at(m, object)->resource, object_at(m, object)->refs == 0));
     }
     *s = (struct fd_slot){.state = FD_CLOSED};
+    freed(p, fd);
     return KYMO_OK;
 }
 
@@ -419,10 +427,12 @@ static kymo_status put_pair(struct maker *m, uint32_t call, uint32_t a, uint32_t
 {
     const uint32_t proc = proc_of_call(m, call);
     const char *const word = m->row[call]->op == OP_PIPE ? "pipe:" : "socket:";
+    uint32_t *const low = &proc_at(m, proc)->low[m->row[call]->op == OP_PIPE];
     uint32_t fd[2], n = 0;
-    for (uint32_t i = 0; i < KYMO_FDS_MAX && n < 2; i++)
+    for (uint32_t i = *low; i < KYMO_FDS_MAX && n < 2; i++)
         if (seems_free(m, proc, i, call_at(m, call)->exit_ns, word))
             fd[n++] = i;
+    *low = n ? fd[0] : KYMO_FDS_MAX;
     if (n < 2)
         return KYMO_OK;
     m->note[call].at = (uint64_t)fd[0] << 32 | fd[1];
@@ -607,6 +617,7 @@ static kymo_status do_close_range(struct maker *m, uint32_t call)
         if (s->state == FD_UNKNOWN)
             s->state = FD_CLOSED;
     }
+    freed(proc_at(m, proc), first);
     for (uint32_t i = first; i <= last && i < proc_at(m, proc)->n_fds; i++)
         KYMO_TRY(shut(m, call, proc_at(m, proc), i));
     return KYMO_OK;
@@ -650,6 +661,7 @@ static kymo_status do_fork(struct maker *m, uint32_t call)
             object_at(m, object_real(m, c->fd[i].object))->refs++;
     c->next_child = p->first_child;
     p->first_child = child;
+    memcpy(c->low, p->low, sizeof(c->low));
     c->cwd = p->cwd;
     c->umask = p->umask;
     c->signals = c->signals ? c->signals : p->signals;
