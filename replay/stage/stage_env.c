@@ -25,6 +25,8 @@
 #define RETRIES_NS_MAX 3000000000u
 #define WAKE_NS_MAX 20000000u /* a sleeper that is on its way to its word */
 #define NAP_NS 200000u        /* between looks at both queues and dependencies */
+#define SETTLE_NS                                                                              \
+    1000000u /* that an act may take to take effect before it is said to be done */
 #define LONG_NAP_NS 50000000u
 #define POLLED_MAX 1024u
 #define SLEEP_LOOKS 200
@@ -279,7 +281,8 @@ static void enqueue(struct env *v, uint32_t i)
     else
         p->head = i + 1;
     p->tail = i + 1;
-    if (p->head == p->tail)
+    /* What is under way as a connection is asked for its end by poll alone. */
+    if (p->head == p->tail || v->s->act[v->task[p->head].act].kind != KYMO_ACT_CONNECT)
         advance(v, a->object);
     if (p->head && !p->is_listed) {
         p->is_listed = 1;
@@ -322,6 +325,28 @@ static void pump(struct env *v, uint64_t ns)
         q->is_listed = 0;
         v->active[i] = v->active[--v->n_active];
     }
+}
+
+/* Over in a moment: a connection whose answer is on its way, bytes that an actor gives just now. */
+static int is_soon_over(const struct env *v, const struct peer *p, uint64_t now)
+{
+    const struct task *t = &v->task[p->head];
+    const uint32_t kind = v->s->act[t->act].kind;
+
+    return ((kind == KYMO_ACT_CONNECT && p->events) || kind == KYMO_ACT_RECV) &&
+           now < t->since_ns + SETTLE_NS;
+}
+
+/* Who depends on an act looks for its effect as soon as it is said to be done. Where the act waits behind another
+ * that is soon over, that is waited for, once. */
+static void settle(struct env *v, const struct kymo_iact *a)
+{
+    const struct peer *p = &v->peer[a->object];
+
+    if (a->kind != KYMO_ACT_SEND && a->kind != KYMO_ACT_CONNECT && a->kind != KYMO_ACT_SHUT)
+        return;
+    while (p->head && is_soon_over(v, p, inside_now_ns()))
+        pump(v, NAP_NS);
 }
 
 /* ---- acts ------------------------------------------------------------------------------------ */
@@ -406,8 +431,10 @@ static void play(struct env *v, uint32_t i)
             inside_node_act(v->s, &v->s->node[a->other], a->n);
         break;
     default:
-        if (a->object < v->s->n_objects)
+        if (a->object < v->s->n_objects) {
             enqueue(v, i);
+            settle(v, a);
+        }
         return;
     }
     o->exit_ns = inside_now_ns() - v->s->zero_ns;
