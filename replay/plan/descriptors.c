@@ -428,14 +428,14 @@ static kymo_status put_pair(struct maker *m, uint32_t call, uint32_t a, uint32_t
     const uint32_t proc = proc_of_call(m, call);
     const char *const word = m->row[call]->op == OP_PIPE ? "pipe:" : "socket:";
     uint32_t *const low = &proc_at(m, proc)->low[m->row[call]->op == OP_PIPE];
-    uint32_t fd[2], n = 0;
+    uint32_t fd[2] = {0}, n = 0;
     for (uint32_t i = *low; i < KYMO_FDS_MAX && n < 2; i++)
         if (seems_free(m, proc, i, call_at(m, call)->exit_ns, word))
             fd[n++] = i;
     *low = n ? fd[0] : KYMO_FDS_MAX;
     if (n < 2)
         return KYMO_OK;
-    m->note[call].at = (uint64_t)fd[0] << 32 | fd[1];
+    m->note[call].at = (uint64_t)fd[0] * ((uint64_t)1 << 32) + fd[1];
     KYMO_TRY(put(m, proc, call, fd[0], a, cloexec));
     return put(m, proc, call, fd[1], b, cloexec);
 }

@@ -383,7 +383,10 @@ static kymo_status sockets(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
     const char *const path = sockaddr_path(text_of(m, c->addr));
-    struct visit v = {.call = call, .c = c, .ok = c->ret >= 0, .error = (int)-c->ret};
+    struct visit v = {.call = call,
+                      .c = c,
+                      .ok = c->ret >= 0,
+                      .error = c->ret < 0 && c->ret >= -4095 ? (int)-c->ret : 0};
     if (!path || !has_ret(c))
         return KYMO_OK;
     KYMO_TRY(visit_path(m, &v, path, NONE, 0, v.ok || c->ret == -EADDRINUSE));
