@@ -242,6 +242,11 @@ kymo_status connect_accepts(struct maker *m, uint32_t call)
     object_at(m, mine)->nonblock =
         !strcmp(m->row[call]->name, "accept4") && c->arg[3] & SOCK_NONBLOCK;
     ready_used(m, call, listener, 0);
+    if (n->blocks && n->wait != NONE) {
+        /* A wait had announced the connection: it was there already, however long taking it took. */
+        n->begin = n->done;
+        n->blocks = 0;
+    }
     KYMO_TRY(listener_of(m, object_at(m, listener)->local, &l));
     struct pending *p = l == NONE ? NULL : next_of(m, l, listener);
     return p ? join(m, call, p, mine) : connect_in(m, call, mine);
