@@ -171,6 +171,11 @@ KYMO_MUST_USE kymo_status kymo_feature_seal(struct kymo_feature_run *r, uint64_t
 /* Learn a vocabulary from what passes (borrowed until _close): what paths, peers, executables and
  * sequences there are. Windows are the caller's, see kymo_feature_learn_window(). */
 void kymo_feature_learn(struct kymo_feature_run *r, struct kymo_vocabulary_fit *fit);
+/* Learn sequences from what passes (borrowed until _close), of every step of time and entity. */
+struct kymo_sequence_learner;
+KYMO_MUST_USE kymo_status kymo_feature_sequence(struct kymo_feature_run *r,
+                                                struct kymo_sequence_learner *l,
+                                                struct kymo_err *err);
 /* What a window of a spec without a vocabulary tells of n-grams. */
 void kymo_feature_learn_window(struct kymo_vocabulary_fit *fit,
                                const struct kymo_feature_spec *spec, const double *x);
@@ -198,5 +203,7 @@ extern const char *const kymo_feature_tables[];
 extern const size_t kymo_feature_tables_n;
 /* Before the first batch: ask for the columns that features are made from, and no others. */
 KYMO_MUST_USE kymo_status kymo_feature_ask(kymo_reader *reader, struct kymo_err *err);
+/* The same with those that sequences are made from. */
+KYMO_MUST_USE kymo_status kymo_feature_ask_sequence(kymo_reader *reader, struct kymo_err *err);
 
 #endif

@@ -144,7 +144,8 @@ static void task_who(const struct kymo_batch *b, uint32_t task, struct who *w)
 
 /* The entity of a task in this pane, looked up at the first row of both in the chunk. */
 static kymo_status task_in_pane(struct kymo_feature_run *r, const struct kymo_batch *b,
-                                uint32_t task, struct pane *p, struct kymo_err *err)
+                                uint32_t task, struct pane *p, uint64_t at,
+                                struct kymo_err *err)
 {
     struct who w = {0};
     uint32_t index;
@@ -157,6 +158,9 @@ static kymo_status task_in_pane(struct kymo_feature_run *r, const struct kymo_ba
                               kymo_cell(b, KYMO_SYSCALL_TID, NULL, task));
     r->task_entity[task].entity = index;
     r->task_pane_gen[task] = r->gen;
+    if (r->sequence)
+        return kymo_sequence_stretch(r->sequence, r->origin_ns + at * r->step_ns, r->step_ns,
+                                     p->entity[index].name, &r->task_stretch[task], err);
     return KYMO_OK;
 }
 
@@ -165,13 +169,13 @@ static kymo_status place_rows(struct kymo_feature_run *r, const struct kymo_batc
                               struct kymo_err *err)
 {
     const uint64_t *ts = b->lane[KYMO_SYSCALL_TS];
-    uint64_t lo = 1, hi = 0; /* bounds of the current pane; none yet */
+    uint64_t lo = 1, hi = 0, index = 0; /* bounds of the current pane; none yet */
     struct pane *p = NULL;
     memset(r->task_pane_gen, 0, b->n_tasks * sizeof(*r->task_pane_gen));
     r->gen = 0;
     for (uint32_t i = 0; i < b->n_rows; i++) {
         if (ts[i] < lo || ts[i] >= hi) {
-            const uint64_t index = kymo_pane_of(r, ts[i]);
+            index = kymo_pane_of(r, ts[i]);
             KYMO_TRY(kymo_pane_get(r, index, b->at_bytes, &p, err));
             lo = index ? r->origin_ns + index * r->step_ns : 0;
             hi = r->origin_ns + (index + 1) * r->step_ns;
@@ -180,14 +184,18 @@ static kymo_status place_rows(struct kymo_feature_run *r, const struct kymo_batc
         if (!p) {
             r->facts.late++;
             r->row_acc[i] = r->trash;
+            if (r->sequence)
+                r->row_stretch[i] = KYMO_STRETCH_NONE;
             continue;
         }
         const uint32_t task = b->task[i];
         if (r->task_pane_gen[task] != r->gen)
-            KYMO_TRY(task_in_pane(r, b, task, p, err));
+            KYMO_TRY(task_in_pane(r, b, task, p, index, err));
         struct entity *e = &p->entity[r->task_entity[task].entity];
         e->events++;
         r->row_acc[i] = e->acc;
+        if (r->sequence)
+            r->row_stretch[i] = r->task_stretch[task];
     }
     return KYMO_OK;
 }
@@ -215,5 +223,5 @@ kymo_status kymo_take_calls(struct kymo_feature_run *r, const struct kymo_batch 
     for (size_t g = 0; g < r->n_groups; g++)
         if (r->group[g]->calls)
             r->group[g]->calls(r->at[g], &rows);
-    return KYMO_OK;
+    return r->sequence ? kymo_sequence_chunk(r->sequence, b, r->row_stretch, err) : KYMO_OK;
 }

@@ -77,6 +77,8 @@ void kymo_feature_close(struct kymo_feature_run *r)
     free(r->span);
     free(r->begun);
     free(r->row_acc);
+    free(r->row_stretch);
+    free(r->task_stretch);
     free(r->task_thread);
     free(r->task_pane_gen);
     free(r->task_entity);
@@ -273,6 +275,15 @@ kymo_status kymo_feature_ask(kymo_reader *reader, struct kymo_err *err)
     return kymo_reader_columns(reader, "syscall", columns, KYMO_COUNT_OF(columns), err);
 }
 
+kymo_status kymo_feature_ask_sequence(kymo_reader *reader, struct kymo_err *err)
+{
+    const char *columns[64] = {"cgroup", "execseq"};
+    size_t n = 2;
+    for (size_t i = 0; i < kymo_sequence_columns_n; i++)
+        columns[n++] = kymo_sequence_columns[i];
+    return kymo_reader_columns(reader, "syscall", columns, n, err);
+}
+
 /* Column indexes are those of this build's tables: refuse a table that has others, by name. */
 static kymo_status check_columns(const struct table *t, const struct kymo_batch *b,
                                  struct kymo_err *err)
@@ -333,6 +344,8 @@ kymo_status kymo_feature_chunk(struct kymo_feature_run *r, const struct kymo_bat
     XXH3_64bits_update(r->hash, raw, sizeof(raw));
     set_origin(r, t->origin, b);
     KYMO_TRY(t->take(r, b, err));
+    if (r->sequence && t->take != kymo_take_calls)
+        KYMO_TRY(kymo_sequence_chunk(r->sequence, b, NULL, err));
     if ((t->origin == ORIGIN_FIRST || t->origin == ORIGIN_COUNTED) && b->ts_max_ns > r->end_ns)
         r->end_ns = b->ts_max_ns;
     return flags & KYMO_CHUNK_SEAL ? seal(r, b->ts_max_ns, b->at_bytes, err) : KYMO_OK;
@@ -346,6 +359,17 @@ kymo_status kymo_feature_seal(struct kymo_feature_run *r, uint64_t ts_ns, struct
 void kymo_feature_learn(struct kymo_feature_run *r, struct kymo_vocabulary_fit *fit)
 {
     r->fit = fit;
+}
+
+kymo_status kymo_feature_sequence(struct kymo_feature_run *r, struct kymo_sequence_learner *l,
+                                  struct kymo_err *err)
+{
+    r->row_stretch = calloc(KYMO_CHUNK_ROWS_MAX, sizeof(*r->row_stretch));
+    r->task_stretch = calloc(KYMO_CHUNK_TASKS_MAX, sizeof(*r->task_stretch));
+    if (!r->row_stretch || !r->task_stretch)
+        return kymo_feature_no_memory(err);
+    r->sequence = l;
+    return kymo_sequence_begin(l, r->capture, err);
 }
 
 void kymo_feature_learn_window(struct kymo_vocabulary_fit *fit,

@@ -10,6 +10,7 @@
 
 #include "format/base/arena.h"
 #include "format/model/feature_group.h"
+#include "format/model/sequence_learn.h"
 
 struct entity {
     uint64_t key;
@@ -113,6 +114,7 @@ struct kymo_feature_run {
     struct open_snapshot *snapshot;            /* owned, [snapshot_n] in the order of time */
     size_t snapshot_n, snapshot_cap, opened_n; /* entities of all snapshots */
     struct kymo_vocabulary_fit *fit;           /* borrowed; NULL: nothing is learned */
+    struct kymo_sequence_learner *sequence;    /* borrowed; NULL: no sequences are learned */
 
     struct kymo_span *span; /* arena-backed names; array owned */
     size_t span_n, span_cap;
@@ -131,6 +133,7 @@ struct kymo_feature_run {
     /* scratch, a chunk long */
     uint8_t **row_acc;
     uint32_t *task_thread, *task_pane_gen;
+    uint32_t *row_stretch, *task_stretch; /* where sequences are learned, else NULL */
     struct entity_ref {
         uint64_t key;
         uint32_t entity; /* in the current pane */
