@@ -11,15 +11,27 @@
 #include "format/io/csv.h"
 #include "format/io/load.h"
 #include "format/io/npy.h"
+#include "format/model/sequence_learn.h"
 
 #define TOOL "kymo-featurize"
+#define SEQUENCE_BYTES_MAX ((size_t)256 << 20)
 
 struct opts {
     const char *out, *by, *format;
     struct kymo_opt_list in, fit_on;
     uint64_t window_ns, step_ns, threads;
-    bool list, json, force, quiet;
+    bool list, json, force, quiet, sequence;
 };
+
+static const char *format_of(const struct opts *o)
+{
+    if (o->format)
+        return o->format;
+    const char *dot = strrchr(o->out, '.');
+    if (dot && (strcmp(dot, ".csv") == 0 || strcmp(dot, ".npy") == 0))
+        return dot + 1;
+    return "kymo";
+}
 
 static int parse_args(int argc, char **argv, struct opts *o)
 {
@@ -38,6 +50,10 @@ static int parse_args(int argc, char **argv, struct opts *o)
          "learn from this capture of good hours what is usual: how rare n-grams are, and which "
          "paths, peers, executables and sequences are known; may be given again",
          &o->fit_on, 0, 0},
+        {KYMO_OPT_FLAG, 0, "sequence", NULL,
+         "write down too in which order threads make their calls, which a model needs for kymo "
+         "synth",
+         &o->sequence, 0, 0},
         {KYMO_OPT_CHOICE, 0, "format", "kymo|csv|npy",
          "form of the output (by the end of its name, else kymo)", &o->format, 0, 0},
         {KYMO_OPT_U64, 'j', "jobs", "N", "threads that decode; the same bytes for any (1)",
@@ -72,6 +88,9 @@ static int parse_args(int argc, char **argv, struct opts *o)
         return kymo_cli_usage(TOOL, "--json is of --list");
     if (o->list)
         return KYMO_CLI_GO_ON;
+    if (o->sequence && o->out && strcmp(format_of(o), "kymo") != 0)
+        return kymo_cli_usage(TOOL, "--sequence goes into a .kymo matrix, not into %s",
+                              format_of(o));
     if (!o->in.n)
         return kymo_cli_usage(TOOL, "no capture to read");
     if (!o->out)
@@ -108,16 +127,6 @@ static kymo_status print_list_json(const struct kymo_feature_spec *spec, struct 
         s = KYMO_FAIL(err, KYMO_ELIMIT, KYMO_NOWHERE, "out of memory");
     json_decref(doc);
     return s;
-}
-
-static const char *format_of(const struct opts *o)
-{
-    if (o->format)
-        return o->format;
-    const char *dot = strrchr(o->out, '.');
-    if (dot && (strcmp(dot, ".csv") == 0 || strcmp(dot, ".npy") == 0))
-        return dot + 1;
-    return "kymo";
 }
 
 static kymo_status write_matrix(const struct opts *o, const struct kymo_matrix *m, int fd,
@@ -179,6 +188,26 @@ static kymo_status load_all(const struct opts *o, struct kymo_matrix *m, const c
     return KYMO_OK;
 }
 
+/* Captures with their sequences: what they teach goes into a table of the matrix. */
+static kymo_status load_all_sequences(const struct opts *o, struct kymo_matrix *m,
+                                      const char **at, struct kymo_err *err)
+{
+    m->wants_sequence = o->sequence;
+    if (!o->sequence)
+        return load_all(o, m, at, err);
+    KYMO_TRY(kymo_sequence_open(&m->learner, SEQUENCE_BYTES_MAX, err));
+    kymo_status s = load_all(o, m, at, err);
+    if (!s)
+        s = kymo_matrix_add_sequence(m, m->learner, err);
+    if (!s && !o->quiet && kymo_sequence_every(m->learner) > 1)
+        kymo_cli_say(TOOL,
+                     "sequences of one step in %" PRIu64 " are kept: all would pass %u MiB",
+                     kymo_sequence_every(m->learner), (unsigned)(SEQUENCE_BYTES_MAX >> 20));
+    kymo_sequence_close(m->learner);
+    m->learner = NULL;
+    return s;
+}
+
 static void say_vocabulary(const struct opts *o, const struct kymo_vocabulary *v)
 {
     for (int k = 0; !o->quiet && k < KYMO_KNOWN_KINDS; k++)
@@ -216,7 +245,7 @@ static kymo_status make_matrix(const struct opts *o, struct kymo_matrix *m,
 {
     KYMO_TRY(fit(o, spec, &m->arena, at, err));
     KYMO_TRY(kymo_matrix_set_spec(m, spec, err));
-    KYMO_TRY(load_all(o, m, at, err));
+    KYMO_TRY(load_all_sequences(o, m, at, err));
     *at = o->out;
     KYMO_TRY(write_matrix(o, m, fd, err));
     if (m->n == 0 && !o->quiet)

@@ -20,6 +20,7 @@ void kymo_fit_open(struct kymo_fit *f, const struct kymo_fit_opts *o, const char
     f->tool = tool;
     kymo_arena_init(&f->arena, KYMO_MATRIX_BYTES_MAX);
     kymo_matrix_init(&f->m, 0);
+    f->m.wants_sequence = 1;
     kymo_model_init(&f->model);
 }
 
@@ -229,6 +230,7 @@ static kymo_status load_another(struct kymo_fit *f, const char *path, struct kym
     const size_t before = f->m.n;
     f->at = path;
     kymo_matrix_init(&more, 0);
+    more.wants_sequence = 1;
     kymo_status s = kymo_matrix_load(&more, path, err);
     if (!s)
         s = kymo_matrix_append(&f->m, &more, path, err);

@@ -89,6 +89,12 @@ KYMO_MUST_USE kymo_status kymo_fit_states(struct kymo_fit *f, const char *family
 KYMO_MUST_USE kymo_status kymo_fit_finish(struct kymo_fit *f, const uint32_t *label,
                                           bool finished, json_t *fit, struct kymo_err *err);
 
+/*
+ * Give the model its section of sequences, where the matrix has the table: the conducts of every step of time
+ * to the states of the windows it is in (fit of label, which kymo_fit_finish filled in). errors ELIMIT, ECORRUPT
+ */
+KYMO_MUST_USE kymo_status kymo_fit_sequences(struct kymo_fit *f, struct kymo_err *err);
+
 /* Is it this process that writes and speaks? */
 static inline bool kymo_fit_speaks(const struct kymo_fit *f)
 {

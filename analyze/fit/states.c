@@ -401,6 +401,8 @@ kymo_status kymo_fit_finish(struct kymo_fit *f, const uint32_t *label, bool fini
     f->model.finished = finished;
     kymo_status s = fit ? complete(f, label, fit, err) : kymo_fit_no_memory(err);
     json_decref(fit);
+    if (!s)
+        s = kymo_fit_sequences(f, err);
     if (!s && f->o->labels)
         s = kymo_fit_write_labels(f, f->o->labels, f->label, err);
     if (s || !kymo_fit_speaks(f))

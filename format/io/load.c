@@ -50,7 +50,7 @@ static kymo_status load_bytes(struct kymo_matrix *m, const char *path, struct ky
 }
 
 #define TABLES_MAX 32u
-enum wanted { WANT_MATRIX, WANT_ANY };
+enum wanted { WANT_MATRIX, WANT_MATRIX_SEQUENCE, WANT_ANY, WANT_ANY_SEQUENCE };
 
 static kymo_status open_any(kymo_reader **r, const char *path, const struct kymo_batch **first,
                             enum wanted wanted, unsigned threads, struct kymo_err *err)
@@ -59,12 +59,16 @@ static kymo_status open_any(kymo_reader **r, const char *path, const struct kymo
     size_t n = 0;
     for (size_t i = 0; i < kymo_matrix_tables_n; i++)
         tables[n++] = kymo_matrix_tables[i];
-    for (size_t i = 0; i < kymo_feature_tables_n; i++)
+    if (wanted == WANT_MATRIX_SEQUENCE)
+        tables[n++] = "sequence";
+    for (size_t i = 0; wanted >= WANT_ANY && i < kymo_feature_tables_n; i++)
         tables[n++] = kymo_feature_tables[i];
     KYMO_TRY(kymo_reader_open(r, path, READER_BYTES_MAX, err));
-    kymo_status s = wanted == WANT_ANY ? kymo_feature_ask(*r, err) : KYMO_OK;
+    kymo_status s = wanted == WANT_ANY            ? kymo_feature_ask(*r, err)
+                    : wanted == WANT_ANY_SEQUENCE ? kymo_feature_ask_sequence(*r, err)
+                                                  : KYMO_OK;
     if (!s)
-        s = kymo_reader_select(*r, tables, wanted == WANT_ANY ? n : kymo_matrix_tables_n, err);
+        s = kymo_reader_select(*r, tables, n, err);
     if (!s)
         s = kymo_reader_threads(*r, threads, err);
     if (!s)
@@ -82,7 +86,8 @@ kymo_status kymo_matrix_load(struct kymo_matrix *m, const char *path, struct kym
         return load_bytes(m, path, err);
     kymo_reader *r = NULL;
     const struct kymo_batch *first;
-    KYMO_TRY(open_any(&r, path, &first, WANT_MATRIX, 1, err));
+    KYMO_TRY(open_any(&r, path, &first, m->wants_sequence ? WANT_MATRIX_SEQUENCE : WANT_MATRIX,
+                      1, err));
     const kymo_status s = kymo_matrix_read(m, r, first, path, err);
     kymo_reader_close(r);
     return s;
@@ -97,7 +102,9 @@ static kymo_status featurize(struct kymo_matrix *m, kymo_reader *r,
     struct kymo_capture_facts facts;
     struct kymo_span *span;
     size_t n_spans;
-    kymo_status s = kymo_feature_read(r, first, run, &facts, &span, &n_spans, err);
+    kymo_status s = m->learner ? kymo_feature_sequence(run, m->learner, err) : KYMO_OK;
+    if (!s)
+        s = kymo_feature_read(r, first, run, &facts, &span, &n_spans, err);
     kymo_feature_close(run);
     if (s)
         return s;
@@ -142,7 +149,8 @@ kymo_status kymo_matrix_load_capture(struct kymo_matrix *m, const char *path, ui
 {
     kymo_reader *r = NULL;
     const struct kymo_batch *first;
-    KYMO_TRY(open_any(&r, path, &first, WANT_ANY, threads, err));
+    KYMO_TRY(
+        open_any(&r, path, &first, m->learner ? WANT_ANY_SEQUENCE : WANT_ANY, threads, err));
     kymo_status s;
     if (first && strcmp(first->schema->table, "features") == 0)
         s = KYMO_FAIL(err, KYMO_EINPUT, KYMO_NOWHERE, "%s is a feature matrix already", path);

@@ -84,6 +84,7 @@ void kymo_matrix_release(struct kymo_matrix *m)
     free(m->entity_slot);
     free(m->span);
     free(m->capture);
+    free(m->conduct);
     memset(m, 0, sizeof(*m));
 }
 
@@ -175,7 +176,7 @@ static int grow_entities(struct kymo_matrix *m)
 }
 
 /* One pointer a name; NULL: too many. */
-static const char *keep_entity(struct kymo_matrix *m, const char *s, size_t n)
+const char *kymo_matrix_entity(struct kymo_matrix *m, const char *s, size_t n)
 {
     if (m->cap_entities && *entity_slot(m, s, n))
         return m->entity[*entity_slot(m, s, n) - 1];
@@ -202,7 +203,7 @@ static kymo_status add_row(struct kymo_matrix *m, const struct kymo_matrix_row *
 kymo_status kymo_matrix_window(void *ctx, const struct kymo_window *w, struct kymo_err *err)
 {
     struct kymo_matrix *m = ctx;
-    const char *entity = keep_entity(m, w->entity, strlen(w->entity));
+    const char *entity = kymo_matrix_entity(m, w->entity, strlen(w->entity));
     if (!entity)
         return too_large(m, err);
     const struct kymo_matrix_row r = {w->start_ns, w->dur_ns,  w->real_ns, w->events,
@@ -266,7 +267,7 @@ kymo_status kymo_matrix_append(struct kymo_matrix *m, const struct kymo_matrix *
     for (size_t i = 0; more->row && i < more->n; i++) {
         struct kymo_matrix_row r = more->row[i];
         r.capture += captures;
-        r.entity = keep_entity(m, r.entity, strlen(r.entity));
+        r.entity = kymo_matrix_entity(m, r.entity, strlen(r.entity));
         if (!r.entity)
             return too_large(m, err);
         KYMO_TRY(add_row(m, &r, err));
@@ -282,7 +283,7 @@ kymo_status kymo_matrix_append(struct kymo_matrix *m, const struct kymo_matrix *
         for (size_t i = m->n_spans - n; i < m->n_spans; i++)
             m->span[i].capture += captures;
     }
-    return KYMO_OK;
+    return kymo_matrix_append_conducts(m, more, captures, err);
 }
 
 kymo_status kymo_matrix_check(const struct kymo_matrix *m, const char *name,
@@ -403,7 +404,7 @@ static kymo_status take_features(struct kymo_matrix *m, const struct kymo_batch 
             .real_ns = b->lane[F_REAL][i],
             .events = b->lane[F_EVENTS][i],
             .capture = (uint32_t)b->lane[F_CAPTURE][i],
-            .entity = keep_entity(m, s, bytes),
+            .entity = kymo_matrix_entity(m, s, bytes),
         };
         if (!r.entity)
             return too_large(m, err);
@@ -510,6 +511,8 @@ kymo_status kymo_matrix_read(struct kymo_matrix *m, kymo_reader *reader,
                 KYMO_TRY(take_spans(m, b, name, err));
             else if (strcmp(table, "capture") == 0)
                 KYMO_TRY(take_captures(m, b, name, err));
+            else if (strcmp(table, "sequence") == 0)
+                KYMO_TRY(kymo_matrix_take_conducts(m, b, name, err));
         }
         KYMO_TRY(kymo_reader_next(reader, &b, err));
         if (!b)
@@ -625,6 +628,9 @@ static kymo_status put_all(const struct kymo_matrix *m, struct kymo_writer *w, c
     KYMO_TRY(put_table(m, w, "features", column, F_FIRST + m->d, meta, put_features, err));
     KYMO_TRY(put_table(m, w, "span", span_columns, S_COLUMNS, "", put_spans, err));
     KYMO_TRY(put_table(m, w, "capture", capture_columns, C_COLUMNS, "", put_captures, err));
+    if (m->wants_sequence)
+        KYMO_TRY(put_table(m, w, "sequence", kymo_conduct_columns, KYMO_CONDUCT_COLUMNS, "",
+                           kymo_matrix_put_conducts, err));
     return kymo_writer_finish(w, err);
 }
 

@@ -9,6 +9,7 @@
 #include "format/base/bytes.h"
 #include "format/model/feature.h"
 #include "format/num/dense.h"
+#include "format/trace/schema.h"
 
 #define KYMO_MATRIX_COLUMNS_MAX 16384u
 #define KYMO_MATRIX_BYTES_MAX ((size_t)16 << 30)
@@ -28,6 +29,15 @@ struct kymo_matrix_row {
     const char *entity; /* arena, equal names are one pointer */
 };
 
+/* How the threads of a role acted in a step of time of an entity: a row of table sequence, see sequence.h. */
+struct kymo_matrix_conduct {
+    uint64_t start_ns, dur_ns, every; /* of so many steps one has rows */
+    uint32_t capture;
+    const char *entity, *role, *text; /* arena */
+    size_t text_bytes;
+};
+
+struct kymo_sequence_learner;
 struct kymo_matrix {
     struct kymo_arena arena;
     size_t n, d;
@@ -46,6 +56,11 @@ struct kymo_matrix {
     size_t n_spans;
     struct kymo_capture_facts *capture; /* [n_captures] */
     size_t n_captures;
+    int wants_sequence; /* read table sequence, write it; set before */
+    struct kymo_sequence_learner
+        *learner; /* borrowed: captures that are loaded teach it; or NULL */
+    struct kymo_matrix_conduct *conduct; /* [n_conducts] owned, steps together */
+    size_t n_conducts, cap_conducts;
     char **entity; /* names met, owned array of arena strings */
     size_t n_entities, cap_entities;
     uint32_t *
@@ -124,6 +139,28 @@ extern const size_t kymo_matrix_tables_n;
 /* Write as .kymo to fd: tables features (spec in the schema's meta), span, capture. */
 KYMO_MUST_USE kymo_status kymo_matrix_write(const struct kymo_matrix *m, int fd,
                                             const char *name, struct kymo_err *err);
+
+/* Take in table sequence, write its rows; and what a learner has, which is shortened to fit. errors ELIMIT,
+ * ECORRUPT */
+extern const struct kymo_column_def kymo_conduct_columns[];
+#define KYMO_CONDUCT_COLUMNS 7u
+KYMO_MUST_USE kymo_status kymo_matrix_take_conducts(struct kymo_matrix *m,
+                                                    const struct kymo_batch *b,
+                                                    const char *name, struct kymo_err *err);
+struct kymo_writer;
+struct kymo_rows;
+KYMO_MUST_USE kymo_status kymo_matrix_put_conducts(const struct kymo_matrix *m,
+                                                   struct kymo_writer *w,
+                                                   struct kymo_rows *rows,
+                                                   struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_matrix_add_sequence(struct kymo_matrix *m,
+                                                   struct kymo_sequence_learner *l,
+                                                   struct kymo_err *err);
+KYMO_MUST_USE kymo_status kymo_matrix_append_conducts(struct kymo_matrix *m,
+                                                      const struct kymo_matrix *more,
+                                                      uint32_t captures, struct kymo_err *err);
+/* One pointer a name of an entity; NULL: too many. */
+const char *kymo_matrix_entity(struct kymo_matrix *m, const char *s, size_t n);
 
 /* Is row i wholly inside span s? */
 static inline int kymo_row_inside(const struct kymo_matrix_row *r, const struct kymo_span *s)

@@ -38,6 +38,7 @@ void kymo_model_release(struct kymo_model *m)
 {
     json_decref(m->fit);
     json_decref(m->provenance);
+    json_decref(m->sequence);
     kymo_arena_release(&m->arena);
     memset(m, 0, sizeof(*m));
 }

@@ -70,6 +70,7 @@ struct kymo_model {
     double
         *holdout; /* [n_holdout] arena, ascending: distances of held-out windows in spreads */
     json_t *fit, *provenance; /* owned objects, carried along as they are */
+    json_t *sequence;         /* the same; NULL: none. What it says: sequence.h */
 };
 
 void kymo_model_init(struct kymo_model *m);

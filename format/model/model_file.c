@@ -304,6 +304,8 @@ static kymo_status read_doc(struct kymo_model *m, const json_t *doc, const char 
     m->fit = json_incref(part);
     KYMO_TRY(kymo_json_get(doc, "provenance", JSON_OBJECT, name, &part, err));
     m->provenance = json_incref(part);
+    const json_t *sequence = json_object_get(doc, "sequence");
+    m->sequence = json_is_object(sequence) ? json_incref((json_t *)sequence) : NULL;
     return KYMO_OK;
 }
 
@@ -410,14 +412,14 @@ static json_t *model_json(const struct kymo_model *m)
                   "distances", reals_json(m->holdout, m->n_holdout));
     json_t *noise = m->noise < m->k ? json_integer((json_int_t)m->noise) : NULL;
     return json_pack("{s:s, s:i, s:s, s:b, s:s, s:b, s:o?, s:O, s:o, s:o, s:o, s:o, s:O, s:o*, "
-                     "s:o*, s:o*}",
+                     "s:o*, s:o*, s:O*}",
                      "schema", KYMO_MODEL_SCHEMA, "version", (int)KYMO_MODEL_VERSION, "family",
                      m->family, "finished", m->finished, "seed", seed, "named_columns",
                      m->has_names, "features", m->spec ? kymo_feature_spec_json(m->spec) : NULL,
                      "fit", m->fit, "states", states_json(m), "columns", columns_json(m),
                      "transitions", transitions_json(m), "holdout", holdout, "provenance",
                      m->provenance, "projection", projection_json(m), "mixture",
-                     mixture_json(m), "noise", noise);
+                     mixture_json(m), "noise", noise, "sequence", m->sequence);
 }
 
 kymo_status kymo_model_write(const struct kymo_model *m, const char *path, int force,
