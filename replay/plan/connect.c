@@ -252,6 +252,30 @@ kymo_status connect_accepts(struct maker *m, uint32_t call)
     return p ? join(m, call, p, mine) : connect_in(m, call, mine);
 }
 
+/* Connections that were on their way while somebody found none yet came about after that. */
+static kymo_status found_nobody(struct maker *m, uint32_t call)
+{
+    const uint64_t seen = m->note[call].done;
+    uint32_t l;
+    if (m->note[call].object == NONE)
+        return KYMO_OK;
+    KYMO_TRY(listener_of(m, object_at(m, m->note[call].object)->local, &l));
+    if (l == NONE)
+        return KYMO_OK;
+    const struct listener *q = AT(m->listeners, struct listener, l);
+    const struct pending *p = q->queue.p;
+    for (uint32_t i = q->taken; i < q->queue.n && i < q->taken + LOOK_MAX; i++) {
+        struct note *n = &m->note[p[i].call];
+        if (p[i].is_taken || n->begin > seen ||
+            call_at(m, p[i].call)->exit_ns - m->origin <= seen)
+            continue;
+        n->begin = seen + 1;
+        n->done = n->done > n->begin ? n->done : n->begin;
+        KYMO_TRY(edge_add(m, p[i].call, call, 0));
+    }
+    return KYMO_OK;
+}
+
 static kymo_status binds(struct maker *m, uint32_t call)
 {
     const struct kymo_trace_call *c = call_at(m, call);
@@ -283,6 +307,8 @@ kymo_status connect_exit(struct maker *m, uint32_t call)
     const struct kymo_trace_call *c = call_at(m, call);
     const uint32_t mine = m->note[call].object;
     switch (m->row[call]->op) {
+    case OP_ACCEPT:
+        return has_ret(c) && c->ret == -EAGAIN ? found_nobody(m, call) : KYMO_OK;
     case OP_BIND:
         return binds(m, call);
     case OP_LISTEN:
