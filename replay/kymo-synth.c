@@ -5,12 +5,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "format/base/file.h"
 #include "format/base/json.h"
 #include "format/base/size.h"
 #include "format/cli/cli.h"
 #include "format/model/model.h"
+#include "replay/perform.h"
 #include "replay/synth/study.h"
 #include "replay/synth/synth.h"
 
@@ -21,7 +24,8 @@ struct opts {
     struct kymo_study_opts part;
     uint64_t duration_ns, seed, threads, calls_max;
     double times;
-    bool force, quiet, json;
+    uint64_t time_ns;
+    bool force, quiet, json, run, no_verify;
 };
 
 /* What is generated from, of whichever source. */
@@ -53,6 +57,13 @@ static int parse_args(int argc, char **argv, struct opts *o)
          &o->state, 0, 0},
         {KYMO_OPT_STR, 'w', "write", "FILE", "the capture to make (-: standard output)",
          &o->out, 0, 0},
+        {KYMO_OPT_FLAG, 0, "run", NULL,
+         "play it in a sandbox, record that, and hold it against what was generated", &o->run,
+         0, 0},
+        {KYMO_OPT_FLAG, 0, "no-verify", NULL, "do not record what is played", &o->no_verify, 0,
+         0},
+        {KYMO_OPT_TIME, 0, "max-time", "TIME", "of playing (the duration and 60s)", &o->time_ns,
+         0, 0},
         {KYMO_OPT_TIME, 'd', "duration", "TIME", "how long it lasts (60s)", &o->duration_ns,
          1e6, 86400e9},
         {KYMO_OPT_U64, 0, "seed", "N", "the same seed gives the same bytes (1)", &o->seed, 0,
@@ -82,6 +93,7 @@ static int parse_args(int argc, char **argv, struct opts *o)
         .positional_max = 1,
         .examples =
             "kymo synth -m prod.model.json --state incident-3 -d 60s --seed 7 -w out.kymo\n"
+            "kymo synth -m prod.model.json --state incident-3 -d 20s --run\n"
             "kymo synth prod.kymo --mark storm --rate x2 -w storm2.kymo\n"
             "kymo synth -m prod.model.json --state s3 -w - | kymo score -m "
             "prod.model.json -\n",
@@ -101,8 +113,12 @@ static int parse_args(int argc, char **argv, struct opts *o)
         return kymo_cli_usage(TOOL, "--since, --until and --mark are parts of a CAPTURE");
     if (o->part.until_ns && o->part.until_ns <= o->part.since_ns)
         return kymo_cli_usage(TOOL, "--until is not after --since");
-    if (!o->out)
-        return kymo_cli_usage(TOOL, "no -w FILE to write the capture to");
+    if (!o->out && !o->run)
+        return kymo_cli_usage(TOOL, "no -w FILE to write the capture to, nor --run to play it");
+    if (!o->run && (o->no_verify || o->time_ns))
+        return kymo_cli_usage(TOOL, "--no-verify and --max-time go with --run");
+    if (o->run && o->out && !strcmp(o->out, "-"))
+        return kymo_cli_usage(TOOL, "--run reads again what is written: -w FILE, or none");
     return parse_rate(o);
 }
 
@@ -211,11 +227,50 @@ static void say(const struct opts *o, const struct kymo_synth_stats *t)
         t->alternatives);
 }
 
-static kymo_status run(const struct opts *o, struct kymo_err *err)
+/* -- playing it ------------------------------------------------------------------------------- */
+
+static kymo_status perform(const struct opts *o, const char *path, const struct kymo_trace *t,
+                           const struct kymo_plan *plan, int *finding, struct kymo_err *err)
+{
+    const struct kymo_image *image = (const struct kymo_image *)(void *)plan->image.p;
+    const struct kymo_perform_opts p = {
+        .stage = {.pace = 1, .time_ns = o->time_ns ? o->time_ns : o->duration_ns + 60000000000},
+        .verify = o->no_verify ? KYMO_VERIFY_NEVER : KYMO_VERIFY_WHERE_POSSIBLE,
+        .original = t,
+        .original_path = path,
+        .is_synthesis = 1,
+        .model = o->model,
+        .form = o->json ? KYMO_PROOF_JSONL : KYMO_PROOF_TEXT,
+    };
+    struct kymo_performance done;
+    KYMO_TRY(kymo_image_check(image, plan->image.n, err));
+    KYMO_TRY(kymo_perform(&done, image, &p, err));
+    kymo_performance_print(&done, image, &p, stdout);
+    *finding = kymo_performance_exit(&done);
+    kymo_performance_release(&done);
+    return KYMO_OK;
+}
+
+static kymo_status play(const struct opts *o, const char *path, int *finding,
+                        struct kymo_err *err)
+{
+    struct kymo_trace *t = NULL;
+    struct kymo_plan *plan = NULL;
+    const struct kymo_plan_opts po = {0};
+    kymo_status s = kymo_trace_load(&t, path, 0, err);
+    if (!s)
+        s = kymo_plan_compile(&plan, t, &po, err);
+    if (!s)
+        s = perform(o, path, t, plan, finding, err);
+    kymo_plan_free(plan);
+    kymo_trace_free(t);
+    return s;
+}
+
+static kymo_status generate(const struct opts *o, int fd, const char *name,
+                            struct kymo_synth_stats *stats, struct kymo_err *err)
 {
     struct source from = {.note = ""};
-    struct kymo_synth_stats stats = {0};
-    struct kymo_out out = {.fd = -1};
     kymo_status s = find_source(&from, o, err);
     const struct kymo_synth_opts so = {.duration_ns = o->duration_ns,
                                        .seed = o->seed,
@@ -224,19 +279,49 @@ static kymo_status run(const struct opts *o, struct kymo_err *err)
                                        .calls_max = o->calls_max,
                                        .note = from.note};
     if (!s)
-        s = kymo_out_open(&out, o->out, o->force, err);
-    if (!s) {
         s = kymo_synth(&from.is, from.learner ? kymo_sequence_symbols(from.learner) : &from.own,
-                       &so, out.fd, o->out, &stats, err);
-        if (s)
-            kymo_out_abort(&out);
-        else
-            s = kymo_out_commit(&out, err);
-    }
+                       &so, fd, name, stats, err);
     release_source(&from);
-    if (s)
-        return s;
+    return s;
+}
+
+/* Into a file that is there when it is whole. */
+static kymo_status write_out(const struct opts *o, struct kymo_synth_stats *stats,
+                             struct kymo_err *err)
+{
+    struct kymo_out out = {.fd = -1};
+    KYMO_TRY(kymo_out_open(&out, o->out, o->force, err));
+    const kymo_status s = generate(o, out.fd, o->out, stats, err);
+    if (!s)
+        return kymo_out_commit(&out, err);
+    kymo_out_abort(&out);
+    return s;
+}
+
+static kymo_status play_unwritten(const struct opts *o, struct kymo_synth_stats *stats,
+                                  int *finding, struct kymo_err *err)
+{
+    const int fd = memfd_create("kymo-synth", MFD_CLOEXEC);
+    if (fd < 0)
+        return KYMO_FAIL(err, KYMO_EHOST, KYMO_NOWHERE, "no memory file for the capture");
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    kymo_status s = generate(o, fd, "the capture", stats, err);
+    if (!s)
+        s = play(o, path, finding, err);
+    close(fd);
+    return s;
+}
+
+static kymo_status run(const struct opts *o, int *finding, struct kymo_err *err)
+{
+    struct kymo_synth_stats stats = {0};
+    if (!o->out)
+        return play_unwritten(o, &stats, finding, err);
+    KYMO_TRY(write_out(o, &stats, err));
     say(o, &stats);
+    if (o->run)
+        return play(o, o->out, finding, err);
     return o->json ? print_json(o, &stats, err) : KYMO_OK;
 }
 
@@ -247,6 +332,7 @@ int main(int argc, char **argv)
     if (usage != KYMO_CLI_GO_ON)
         return usage;
     struct kymo_err err = {0};
-    const kymo_status s = run(&o, &err);
-    return kymo_cli_finish(TOOL, o.model ? o.model : o.in, s, &err, KYMO_EXIT_OK);
+    int finding = KYMO_EXIT_OK;
+    const kymo_status s = run(&o, &finding, &err);
+    return kymo_cli_finish(TOOL, o.model ? o.model : o.in, s, &err, finding);
 }

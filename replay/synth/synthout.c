@@ -340,14 +340,15 @@ static void fd_target(const struct world_fd *f, char *target, size_t room)
 {
     static const char *const anonymous[KYMO_ON_FDS] = {[KYMO_ON_EPOLL] = "[eventpoll]",
                                                        [KYMO_ON_EVENT] = "[eventfd]",
-                                                       [KYMO_ON_TIMER] = "[timerfd]",
-                                                       [KYMO_ON_OTHER] = "inotify"};
+                                                       [KYMO_ON_TIMER] = "[timerfd]"};
     if (f->on == KYMO_ON_FILE)
         snprintf(target, room, "/synth/d%" PRIu32 "/f%" PRIu32, f->id % 64, f->id);
     else if (f->on == KYMO_ON_DIR)
         snprintf(target, room, "/synth/d%" PRIu32, f->id % 64);
     else if (f->on == KYMO_ON_PIPE)
         snprintf(target, room, "pipe:[%" PRIu32 "]", 1000000 + f->id);
+    else if (f->on == KYMO_ON_OTHER) /* of which nothing is known, and which takes everything */
+        snprintf(target, room, "/dev/null");
     else if (anonymous[f->on])
         snprintf(target, room, "anon_inode:%s", anonymous[f->on]);
     else
