@@ -3,7 +3,7 @@
 # tests/bench/replay.sh [OPTION...] (make bench-replay ARGS=...): how truly a recording is made to happen again.
 #
 #   --reps N      replays of each scene (3); medians of them
-#   --only A,B    these parts only: scenes, afap, overhead, states, synth, distil
+#   --only A,B    these parts only: scenes, afap, overhead, states, synth
 #   --scenes A,B  these scenes only (redis nginx postgres git gcc find and the -live ones)
 #   --work DIR    keep everything there
 #
@@ -13,8 +13,8 @@
 # overhead  how much longer a replay takes that is recorded
 # states    redis at work and in trouble (datasets/demo.sh --small): the windows of the replay that get the state that the
 #           same window of the recording got, the bad ones apart; and how much farther another state is
-# synth     behaviour made from the model alone, a state at a time
-# distil    how many times smaller a slice can be that keeps its state
+# synth     behaviour made from the model alone, a label at a time, against the slices that it was learnt from: the mix of
+#           calls, of three in a row, and the windows that are judged to be of that label
 #
 # Slow is no failure; a wrong or untold loss is. Needs root, to record, and a machine that does nothing else.
 set -u
@@ -22,7 +22,7 @@ cd "$(dirname "$0")/../.." || exit 3
 export LC_ALL=C.UTF-8
 build=$(cd "${KYMO_BUILD:-build/release}" && pwd)
 export PATH=$build/bin:$PATH
-reps=3 only=scenes,afap,overhead,states,synth,distil work=
+reps=3 only=scenes,afap,overhead,states,synth work=
 scenes=find,git,gcc,redis,nginx,postgres,redis-live,nginx-live,postgres-live
 
 usage() { sed -n '/^# tests/,/^set -u/{/^set -u/d;s/^# \{0,1\}//;p}' "$0"; exit 2; }
@@ -166,7 +166,7 @@ part_overhead() {
 train() {
     [ -s "$work/model.json" ] && return
     KYMO_DEMO_DIR=$work/demo KYMO_BIN=$build/bin timeout -k 10 300 bash datasets/demo.sh --small >"$work/demo.log" 2>&1 || say "the demo ended with status $?"
-    kymo featurize "$work/demo/train.kymo" -w "$work/windows.kymo" --force --window 1s --step 250ms -q &&
+    kymo featurize "$work/demo/train.kymo" -w "$work/windows.kymo" --force --window 1s --step 250ms --sequence -q &&
         kymo kmeans "$work/windows.kymo" -w "$work/model.json" --force --marked -k "${KYMO_STATES:-6}" --seed 3 -q >/dev/null &&
         kymo label "$work/model.json" --marks "$work/windows.kymo" --good idle,reads,writes --bad storm,diskfull >"$work/states.txt" ||
         wrong "no model"
@@ -187,7 +187,28 @@ part_states() {
     result replay_control_factor "$(measure factor "$work"/control.*.jsonl | median)" ratio "$reps"
 }
 
-for part in scenes afap overhead states synth distil; do
+part_synth() {
+    train
+    local label same all
+    : >"$work/synth.distances"
+    : >"$work/synth.same"
+    for label in idle reads writes storm diskfull; do
+        kymo synth -m "$work/model.json" --state "$label" -d 20s --seed 7 -w "$work/synth-$label.kymo" --force -q || { wrong "synth $label: status $?"; continue; }
+        kymo slice --mark "$label" "$work/demo/train.kymo" -w "$work/real-$label.kymo" --force -q
+        "$build/tests/bench_distance" "$work/real-$label.kymo" "$work/synth-$label.kymo" >>"$work/synth.distances"
+        kymo score -m "$work/model.json" --jsonl "$work/synth-$label.kymo" 2>/dev/null >"$work/synth-$label.jsonl"
+        same=$(jq -r 'select(.label) | .label' "$work/synth-$label.jsonl" | grep -cx "$label")
+        all=$(jq -r 'select(.label) | .label' "$work/synth-$label.jsonl" | wc -l)
+        awk -v same="$same" -v all="$all" 'BEGIN { print all ? same / all : 0 }' >>"$work/synth.same"
+        echo "synth: $label: $same of $all windows bear its label; $(tail -n 1 "$work/synth.distances")"
+    done
+    result synth_mix_jsd "$(awk '{ print $1 }' "$work/synth.distances" | most)" bits 1
+    result synth_gram_jsd "$(awk '{ print $2 }' "$work/synth.distances" | most)" bits 1
+    result synth_rate_ratio "$(awk '{ print $4 }' "$work/synth.distances" | median)" ratio 1
+    result synth_state_agreement "$(awk '{ n += $1 } END { print n / NR }' "$work/synth.same")" share 1
+}
+
+for part in scenes afap overhead states synth; do
     if wants $part && declare -F part_$part >/dev/null; then part_$part; fi
 done
 echo

@@ -131,3 +131,9 @@ replays() { # SCENE
     timeout -k 5 120 cc -std=gnu11 -O0 -Wall -Wextra -pedantic -Werror -o played find.c -lpthread
     run -0 timeout -k 5 60 ./played
 }
+
+@test "what is generated from a capture is played, and is what was generated" {
+    scene redis-live
+    run -0 timeout -k 5 90 kymo synth "$BATS_FILE_TMPDIR/redis-live.kymo" -d 2s --rate x0.1 --seed 3 --run
+    [[ $output == *"played to its end"*"verdict: faithful"* ]]
+}
