@@ -39,7 +39,7 @@ static int pace_of(struct replay_opts *r)
         r->pace = 1;
     else if (!strcmp(r->timing, "afap"))
         r->pace = 0;
-    else if (strncmp(r->timing, "scale=", 6) || !kymo_parse_f64(r->timing + 6, &r->pace) ||
+    else if (strncmp(r->timing, "scale=", 6) != 0 || !kymo_parse_f64(r->timing + 6, &r->pace) ||
              r->pace <= 0 || r->pace > 1e6)
         return kymo_cli_usage(TOOL, "--timing is original, afap or scale=X with X above 0");
     return KYMO_CLI_GO_ON;
@@ -79,6 +79,29 @@ static int usage_check(struct opts *o)
     return pace_of(r);
 }
 
+static int parse_table(int argc, char **argv, struct opts *o, const struct kymo_opt *table,
+                       size_t n)
+{
+    const struct kymo_cli cli = {
+        .tool = TOOL,
+        .summary = "make a recorded slice happen again",
+        .positional = "FILE",
+        .positional_max = 1,
+        .examples = "kymo replay prod.kymo\n"
+                    "kymo replay --since 10s --until 12s --run prod.kymo\n"
+                    "kymo replay --comm 'redis*' --plan-out redis.plan prod.kymo\n"
+                    "kymo replay --timing afap --run redis.plan\n",
+        .opt = table,
+        .n_opt = n,
+    };
+    int first;
+    int usage = kymo_cli_parse(&cli, argc, argv, &first);
+    if (usage == KYMO_CLI_GO_ON)
+        usage = kymo_cli_inputs(TOOL, argc, argv, first, &o->in);
+    return usage == KYMO_CLI_GO_ON ? usage_check(o) : usage;
+}
+
+/* A table, and long: NOLINTNEXTLINE(readability-function-size) */
 static int parse_args(int argc, char **argv, struct opts *o)
 {
     struct replay_opts *r = &o->r;
@@ -154,23 +177,7 @@ static int parse_args(int argc, char **argv, struct opts *o)
         {KYMO_OPT_FLAG, 'v', "verbose", NULL, "like --calls", &r->verbose, 0, 0},
         {KYMO_OPT_FLAG, 'q', "quiet", NULL, "no warnings", &r->quiet, 0, 0},
     };
-    const struct kymo_cli cli = {
-        .tool = TOOL,
-        .summary = "make a recorded slice happen again",
-        .positional = "FILE",
-        .positional_max = 1,
-        .examples = "  kymo replay prod.kymo\n"
-                    "  kymo replay --since 10s --until 12s --run prod.kymo\n"
-                    "  kymo replay --comm 'redis*' --plan-out redis.plan prod.kymo\n"
-                    "  kymo replay --timing afap --run redis.plan\n",
-        .opt = table,
-        .n_opt = KYMO_COUNT_OF(table),
-    };
-    int first;
-    int usage = kymo_cli_parse(&cli, argc, argv, &first);
-    if (usage == KYMO_CLI_GO_ON)
-        usage = kymo_cli_inputs(TOOL, argc, argv, first, &o->in);
-    return usage == KYMO_CLI_GO_ON ? usage_check(o) : usage;
+    return parse_table(argc, argv, o, table, KYMO_COUNT_OF(table));
 }
 
 /* ---- what is read ---- */

@@ -45,6 +45,7 @@ static int parse_rate(struct opts *o)
     return KYMO_CLI_GO_ON;
 }
 
+/* A table, and long: NOLINTNEXTLINE(readability-function-size) */
 static int parse_args(int argc, char **argv, struct opts *o)
 {
     const struct kymo_opt table[] = {
