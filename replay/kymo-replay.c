@@ -257,6 +257,9 @@ static kymo_status make_plan(struct job *j, struct kymo_err *err)
                                      .target_to = j->o->r.target};
     KYMO_TRY(cut(j, err));
     KYMO_TRY(kymo_trace_load(&j->trace, j->capture, CAP_BYTES, err));
+    if (j->trace->torn && !j->o->r.quiet)
+        kymo_cli_say(TOOL, "warning: %s ends in mid-chunk; what came before is used",
+                     j->o->r.in);
     KYMO_TRY(kymo_plan_compile(&j->plan, j->trace, &o, err));
     j->image = (const struct kymo_image *)(void *)j->plan->image.p;
     /* what is played has been held against itself, wherever it came from */
@@ -335,7 +338,6 @@ static kymo_status perform(const struct job *j, int *finding, const char **at,
         .form = r->junit              ? KYMO_PROOF_JUNIT
                 : r->jsonl || r->json ? KYMO_PROOF_JSONL
                                       : KYMO_PROOF_TEXT,
-        .quiet = r->quiet,
     };
     struct kymo_performance done;
     KYMO_TRY(kymo_perform(&done, j->image, &p, err));

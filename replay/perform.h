@@ -25,7 +25,6 @@ struct kymo_perform_opts {
     const char *again;           /* keep the re-recording there; NULL: not */
     int force;
     enum kymo_proof_form form;
-    int quiet;
 };
 
 /* What came of it. */

@@ -94,3 +94,11 @@ setup() {
     [ "$status" -ne 0 ]
     [[ $output == *"--max-processes"* ]]
 }
+
+@test "a torn capture is used up to its tear, and that is said" {
+    head -c $(($(stat -c %s prod.kymo) * 3 / 4)) prod.kymo >torn.kymo
+    run -0 --separate-stderr timeout -k 5 60 kymo replay torn.kymo
+    [[ $stderr == *"warning: torn.kymo ends in mid-chunk; what came before is used"* ]]
+    run -0 --separate-stderr timeout -k 5 60 kymo replay -q torn.kymo
+    [ -z "$stderr" ]
+}
